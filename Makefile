@@ -1,0 +1,75 @@
+# Every target makes the virtual environment it needs and makes it only once.
+#
+#   make demo    train on drawn glyphs, no download; leaves pictures in runs/demo
+#   make test    style, types and all tests
+#   make bench   speed of the meta-step
+#   make check   as test, in an environment of your own: make check BIN=DIR/bin
+#   make clean   remove the virtual environment and caches, keep runs/
+#
+# Another Python: make PYTHON=python3.12 demo
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN ?= $(VENV)/bin
+PIP_INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
+	--quiet --constraint constraints.txt
+PACKAGING = setup.cfg pyproject.toml constraints.txt
+
+.PHONY: demo test bench check lint types pytest clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/installed
+	$(BIN)/python -m tf_metagan.train --flagfile=flags/glyphs_fomaml.flags \
+		--logdir=runs/demo
+	@echo "The newest picture: $$(ls -t runs/demo/samples/*.png | head -n 1)"
+
+test: $(VENV)/installed-dev
+	$(MAKE) check
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.meta_step
+
+check: lint types pytest
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+pytest:
+	$(BIN)/python -m pytest
+
+$(VENV)/installed: $(VENV)/made $(PACKAGING)
+	@echo "Installing TensorFlow and what else tf_metagan needs into $(VENV)" \
+		"(about 2.5 GB on disk, once) ..."
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+# TensorFlow has no builds for other versions of Python.
+$(VENV)/made:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no $(PYTHON). On Debian or Ubuntu:" \
+			"sudo apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+		echo "Python 3.11, 3.12 or 3.13 is needed, but $(PYTHON) is" \
+			"$$($(PYTHON) --version 2>&1)." \
+			"Install one of them and name it, such as:" \
+			"make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments. On Debian or" \
+			"Ubuntu: sudo apt install $$($(PYTHON) -c 'import sys; \
+			print("python%d.%d-venv" % sys.version_info[:2])')" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

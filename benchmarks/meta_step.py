@@ -1,0 +1,877 @@
+"""Time the library's meta-step beside the same step in eager PyTorch.
+
+    python -m benchmarks.meta_step --quick
+    python -m benchmarks.meta_step --algos=fomaml,maml --output=FILE.json
+
+Each contestant lives in a fresh process of its own. They take turns, one
+meta-step each, so that whatever slows the machine down slows them all.
+This process imports neither TensorFlow nor PyTorch.
+"""
+
+import argparse
+import gc
+import importlib.metadata
+import importlib.util
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+import benchmarks
+from benchmarks import Workload
+
+FORMAT = 1
+ALGOS = ("fomaml", "maml", "reptile")
+GROWTH = (1, 5, 10, 20, 50)
+RESULTS = pathlib.Path(__file__).parent / "results" / "meta_step.json"
+
+_PAUSE = 0.02  # lets the threads of the last turn's process fall asleep
+_BUSY = 0.1  # share of the cores used by others that a table points out
+_MALLOC = {  # glibc takes no threshold above 32 MB
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+}
+_FAST = {"conv": "adjoint", "leaky": "function"}
+_LAST = {**_FAST, "layout": "channels_last"}
+
+# What is tried in PyTorch: {label: fields of torch_meta_step.Variant}.
+TORCH = {
+    "plain": {"shared": False},
+    "shared backward": {},
+    "adjoint": _FAST,
+    "adjoint, channels_last": _LAST,
+    "adjoint, malloc": {**_FAST, "malloc": True},
+    "adjoint, channels_last, malloc": {**_LAST, "malloc": True},
+    "adjoint, malloc, a thread per task": {
+        **_FAST, "malloc": True, "workers": 2
+    },
+    "adjoint, channels_last, malloc, a thread per task": {
+        **_LAST, "malloc": True, "workers": 2
+    },
+}  # fmt: skip
+
+
+class Case(NamedTuple):
+    """One contestant.
+
+    Attributes:
+      side: "library" or "torch".
+      label: what is special about it.
+      workload: sizes.
+      options: library: {"inner_loop": ..., "pipeline": bool}; torch: fields
+        of `torch_meta_step.Variant`.
+      inter: TF_NUM_INTEROP_THREADS, or Python threads of torch; None is
+        TensorFlow's own choice.
+      intra: TF_NUM_INTRAOP_THREADS or OMP_NUM_THREADS; None as above.
+    """
+
+    side: str
+    label: str
+    workload: Workload
+    options: dict
+    inter: int | None
+    intra: int | None
+
+    @property
+    def threads(self) -> str:
+        """Operations at a time / threads of one operation."""
+        return f"{self.inter}/{self.intra}" if self.inter else "default"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables of its process."""
+        given = {"TF_CPP_MIN_LOG_LEVEL": "2"}
+        if self.side == "torch":
+            given["OMP_NUM_THREADS"] = str(self.intra)
+            return given | (_MALLOC if self.options.get("malloc") else {})
+        if self.inter:
+            given["TF_NUM_INTEROP_THREADS"] = str(self.inter)
+            given["TF_NUM_INTRAOP_THREADS"] = str(self.intra)
+        return given
+
+
+# ------------------------------------------------------- the library's side
+
+
+def networks(width: int, dtype: str) -> dict:
+    """Build the two players as Keras models; see `benchmarks`."""
+    import keras
+
+    from tf_metagan.gan import layers
+
+    def leaky(name):
+        return keras.layers.LeakyReLU(benchmarks.SLOPE, name=name, dtype=dtype)
+
+    side = benchmarks.IMAGE_SIZE
+    d = [
+        keras.Input([side, side, 1], dtype=dtype),
+        layers.Down(width, name="down1", dtype=dtype),
+        leaky("down1_act"),
+        layers.Down(2 * width, name="down2", dtype=dtype),
+        leaky("down2_act"),
+        keras.layers.Flatten(name="flat", dtype=dtype),
+        keras.layers.Dense(1, name="head", dtype=dtype),
+    ]
+    g = [
+        keras.Input([benchmarks.LATENT_SIZE], dtype=dtype),
+        keras.layers.Dense(7 * 7 * 2 * width, name="project", dtype=dtype),
+        leaky("project_act"),
+        keras.layers.Reshape([7, 7, 2 * width], name="grid", dtype=dtype),
+        layers.Up(width, name="up1", dtype=dtype),
+        leaky("up1_act"),
+        layers.Up(1, activation="tanh", name="up2", dtype=dtype),
+    ]
+    return {
+        "d": keras.Sequential(d, name="d"),
+        "g": keras.Sequential(g, name="g"),
+    }
+
+
+def algorithm(workload: Workload, *, inner_loop: str = "while"):
+    """Build the library's algorithm for a workload."""
+    from tf_metagan.algorithms import fomaml, maml, reptile
+    from tf_metagan.core import inner, optim, rollout
+    from tf_metagan.gan import game, losses, penalties
+
+    two = game.two_player(
+        networks(workload.width, workload.dtype),
+        loss=losses.wasserstein(),
+        penalty=penalties.gradient(
+            penalty_weight=benchmarks.PENALTY_WEIGHT, penalty_norm="sample"
+        ),
+    )
+    rule = inner.InnerRule(
+        optim.rmsprop(
+            inner_rho=benchmarks.INNER_RHO,
+            inner_epsilon=benchmarks.INNER_EPSILON,
+            epsilon_placement="inside",
+            statistics_gradient="full",
+        ),
+        benchmarks.INNER_RATE,
+        steps=workload.steps,
+    )
+    loop = rollout.Rollout(
+        two, {"d": rule, "g": rule}, (rollout.Turn(("d", "g")),)
+    )
+    kinds = {
+        "fomaml": fomaml.Fomaml,
+        "maml": maml.Maml,
+        "reptile": reptile.Reptile,
+    }
+    return kinds[workload.algo](
+        loop,
+        inner_steps=workload.steps,
+        inner_loop=inner_loop,
+        parallel_tasks=2,
+    )
+
+
+def library_inputs(workload: Workload, *, seed: int):
+    """Return (Vars, TaskBatch) that hold the arrays of `benchmarks`."""
+    import tensorflow as tf
+
+    from tf_metagan.types import TaskBatch, Vars
+
+    arrays = benchmarks.arrays(workload, seed=seed)
+    variables = Vars(
+        params={
+            player: {leaf: tf.constant(x) for leaf, x in leaves.items()}
+            for player, leaves in arrays.weights.items()
+        },
+        state={"d": {}, "g": {}},
+        inner={},
+    )
+    roots = np.random.default_rng(seed).integers(2**31, size=workload.tasks * 2)
+    tasks = TaskBatch(
+        support=tf.constant(arrays.support),
+        query=tf.constant(arrays.query),
+        others=None,
+        label=tf.zeros([workload.tasks], tf.int64),
+        seed=tf.constant(roots.reshape(-1, 2), tf.int64),
+    )
+    return variables, tasks
+
+
+def make_library_step(case: Case, *, seed: int) -> Callable[[], dict]:
+    """Return a function that runs one meta-step with fresh random draws."""
+    import tensorflow as tf
+
+    rule = algorithm(
+        case.workload, inner_loop=case.options.get("inner_loop", "while")
+    )
+    variables, fixed = library_inputs(case.workload, seed=seed)
+    gradients = tf.function(rule.meta_gradients, autograph=False)
+    counter = iter(range(sys.maxsize))
+    feed = _feed(case.workload) if case.options.get("pipeline") else None
+
+    def step() -> dict:
+        number = next(counter)
+        start = time.perf_counter()
+        tasks = next(feed) if feed else fixed._replace(seed=fixed.seed + number)
+        wait = time.perf_counter() - start
+        found = gradients(variables, tasks, tf.constant(number, tf.int64))
+        tf.nest.map_structure(lambda x: x.numpy(), found.grads.params)
+        return {"wait": wait} if feed else {}
+
+    return step
+
+
+def _feed(workload: Workload):
+    """Iterate over the tasks of an EpisodeSampler on random images."""
+    from tf_metagan.data import base, episodes
+
+    classes, images_each = 100, 20
+    side = benchmarks.IMAGE_SIZE
+    rng = np.random.default_rng(0)
+    images = rng.integers(
+        256, size=(classes * images_each, side, side, 1), dtype=np.uint8
+    )
+    sampler = episodes.EpisodeSampler(
+        base.group(images, np.repeat(np.arange(classes), images_each)),
+        classes=range(classes),
+        meta_batch=workload.tasks,
+        inner_batch_size=workload.batch,
+        inner_steps=workload.steps,
+    )
+    return iter(sampler.dataset())
+
+
+# ------------------------------------------------------------ inside a worker
+
+
+def serve(case: Case, *, cores: int) -> None:
+    """Be the process of one contestant: a step for every line on stdin."""
+    _pin(cores)
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not mix with the replies
+    if case.side == "library":
+        step = make_library_step(case, seed=0)
+    else:
+        step = _torch_step(case)
+    gc.collect()
+    baseline = _memory_mb("VmRSS")
+    _forget_peak()
+    resting = _cpu_seconds()
+    print(json.dumps({"baseline_mb": baseline}), file=replies, flush=True)
+    for _ in sys.stdin:
+        busy, cpu = _machine_seconds(), _cpu_seconds()
+        idle = cpu - resting
+        start = time.perf_counter()
+        extra = step() or {}
+        wall = time.perf_counter() - start
+        resting = _cpu_seconds()
+        reply = {
+            "wall": wall,
+            "cpu": resting - cpu,
+            "idle_cpu": idle,
+            "others_cpu": _machine_seconds() - busy - (resting - cpu),
+            "peak_mb": _memory_mb("VmHWM"),
+            **extra,
+        }
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+def _torch_step(case: Case):
+    import torch
+
+    from benchmarks import torch_meta_step
+
+    torch.set_num_threads(case.intra)
+    torch.set_flush_denormal(True)  # TensorFlow always does
+    variant = torch_meta_step.Variant(**case.options)
+    return torch_meta_step.make_step(case.workload, variant, seed=0)
+
+
+def _pin(cores: int) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system
+
+
+def _machine_seconds() -> float:
+    """CPU seconds all processes of the machine have used; 0 where unknown."""
+    try:
+        line = pathlib.Path("/proc/stat").read_text().partition("\n")[0]
+    except FileNotFoundError:
+        return 0.0
+    user, nice, system, _, _, irq, softirq = map(int, line.split()[1:8])
+    ticks = user + nice + system + irq + softirq
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _memory_mb(field: str) -> float | None:
+    """Return VmRSS or VmHWM of this process; None where unknown."""
+    try:
+        status = pathlib.Path("/proc/self/status").read_text()
+    except FileNotFoundError:
+        return None
+    (line,) = (x for x in status.splitlines() if x.startswith(field + ":"))
+    return int(line.split()[1]) / 1024
+
+
+def _forget_peak() -> None:
+    """Let VmHWM start again, so that imports do not count."""
+    try:
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
+    except OSError as error:
+        print(f"peaks include imports: {error}", file=sys.stderr)
+
+
+# ------------------------------------------------------------- the race
+
+
+class Row(NamedTuple):
+    """What was measured of one contestant.
+
+    Attributes:
+      side: of the case.
+      label: of the case.
+      threads: of the case.
+      algo: of the workload.
+      steps: inner steps.
+      turns: meta-steps timed, without the first.
+      median_s: wall seconds of a meta-step.
+      min_s: the fastest of them.
+      cpu_s: median CPU seconds of a meta-step, divided by the cores.
+      first_s: wall seconds of the first call, tracing included.
+      baseline_mb: resident memory before the first call.
+      growth_mb: peak resident memory above the baseline.
+      others: median share of the cores that other processes used meanwhile.
+      wait: median share of the meta-step spent waiting for data.
+      ratio: best torch median over this median; above 1 is faster than torch.
+    """
+
+    side: str
+    label: str
+    threads: str
+    algo: str
+    steps: int
+    turns: int
+    median_s: float
+    min_s: float
+    cpu_s: float
+    first_s: float
+    baseline_mb: float | None
+    growth_mb: float | None
+    others: float
+    wait: float | None = None
+    ratio: float | None = None
+
+
+class Worker:
+    """The parent's end of one contestant's process."""
+
+    def __init__(self, case: Case, *, cores: int):
+        """Start the process; `turn` waits until it is ready."""
+        self.case = case
+        self.turns: list[dict] = []
+        self.seconds = 0.0
+        self._cores = cores
+        self._baseline: float | None = None
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.meta_step",
+                f"--cores={cores}",
+                f"--worker={json.dumps(case)}",
+            ],
+            cwd=pathlib.Path(__file__).parents[1],
+            env=os.environ | case.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+
+    def ready(self) -> None:
+        """Wait until everything but the first meta-step is done."""
+        self._baseline = self._read()["baseline_mb"]
+
+    def turn(self) -> None:
+        """Run one meta-step."""
+        try:
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the process is dead, and _read says why
+        self.turns.append(self._read())
+        self.seconds += self.turns[-1]["wall"]
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+        self._errors.close()
+
+    def row(self) -> Row:
+        """Sum up."""
+        first, *timed = self.turns
+        peak = max((x["peak_mb"] or 0.0 for x in self.turns), default=0.0)
+        walls = [x["wall"] for x in timed]
+
+        def median_share(key, over):
+            return statistics.median(x[key] / (x["wall"] * over) for x in timed)
+
+        return Row(
+            side=self.case.side,
+            label=self.case.label,
+            threads=self.case.threads,
+            algo=self.case.workload.algo,
+            steps=self.case.workload.steps,
+            turns=len(timed),
+            median_s=statistics.median(walls),
+            min_s=min(walls),
+            cpu_s=statistics.median(x["cpu"] for x in timed) / self._cores,
+            first_s=first["wall"],
+            baseline_mb=self._baseline,
+            growth_mb=peak - self._baseline if self._baseline else None,
+            others=max(0.0, median_share("others_cpu", self._cores)),
+            wait=median_share("wait", 1) if "wait" in first else None,
+        )
+
+    def _read(self) -> dict:
+        line = self._process.stdout.readline()
+        if line:
+            return json.loads(line)
+        code = self._process.wait()
+        self._errors.seek(0)
+        tail = "".join(self._errors.readlines()[-20:])
+        raise RuntimeError(
+            f"the process of {self.case.side} ({self.case.label}) ended with "
+            f"code {code} before it answered; expected one line for each "
+            "meta-step. Mend what its last words say, or use smaller sizes "
+            f"if there are none (killed for lack of memory?):\n{tail}"
+        )
+
+
+def race(
+    cases: Sequence[Case], *, rounds: int, cores: int, seconds: float = 1e9
+) -> list[Row]:
+    """Let the cases take turns, A B C A B C ..., and sum up.
+
+    Args:
+      cases: contestants; all their processes are alive at the same time.
+      rounds: meta-steps of each besides the first.
+      cores: cores they may use.
+      seconds: a case sits out once its meta-steps have taken this long; it
+        has at least two.
+
+    Returns:
+      A row for each case.
+    """
+    workers = []
+    try:
+        for case in cases:
+            workers.append(Worker(case, cores=cores))
+            workers[-1].ready()
+        for number in range(rounds + 1):
+            for worker in workers:
+                if number < 2 or worker.seconds < seconds:
+                    time.sleep(_PAUSE)
+                    worker.turn()
+        return [worker.row() for worker in workers]
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+# ----------------------------------------------------------- what is raced
+
+
+def library_case(
+    workload: Workload,
+    *,
+    inner_loop: str = "while",
+    threads: tuple[int, int] | None = (2, 1),
+    pipeline: bool = False,
+) -> Case:
+    """Make a contestant of the library; threads are (inter, intra)."""
+    label = f"{inner_loop}, fed by EpisodeSampler" if pipeline else inner_loop
+    options = {"inner_loop": inner_loop, "pipeline": pipeline}
+    return Case("library", label, workload, options, *(threads or (None, None)))
+
+
+def torch_case(workload: Workload, label: str, *, cores: int) -> Case:
+    """Make a contestant of PyTorch that uses `cores` threads in all."""
+    options = TORCH[label]
+    workers = min(options.get("workers", 1), cores)
+    options = {**options, "workers": workers}
+    return Case("torch", label, workload, options, workers, cores // workers)
+
+
+def compared(rows: Sequence[Row]) -> list[Row]:
+    """Fill in `ratio`, best torch over library, within equal (algo, steps)."""
+
+    def ratio(row):
+        medians = [
+            other.median_s
+            for other in rows
+            if other.side == "torch"
+            and (other.algo, other.steps) == (row.algo, row.steps)
+        ]
+        return min(medians) / row.median_s if medians else None
+
+    return [row._replace(ratio=ratio(row)) for row in rows]
+
+
+class Plan(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+      rounds: meta-steps of the main comparison.
+      tryouts: meta-steps of each PyTorch variant before it; 0 takes the
+        variants `favourites` without trying.
+      favourites: variants that are raced when nothing is tried.
+      unrolled: race the unrolled form too.
+      growth: numbers of inner steps; empty leaves this out.
+      growth_rounds: meta-steps of each of them.
+      growth_seconds: but no more after this long.
+    """
+
+    rounds: int
+    tryouts: int
+    favourites: tuple[str, ...]
+    unrolled: bool
+    growth: tuple[int, ...]
+    growth_rounds: int
+    growth_seconds: float
+
+
+_FAVOURITES = (
+    "adjoint, channels_last, malloc",
+    "adjoint, channels_last, malloc, a thread per task",
+)
+FULL = Plan(10, 3, _FAVOURITES, True, GROWTH, 4, 8.0)
+QUICK = Plan(3, 0, _FAVOURITES, False, (1, 5), 2, 2.0)
+
+
+def measure(
+    sizes: Workload,
+    algos: Sequence[str],
+    plan: Plan,
+    *,
+    cores: int,
+    torch: bool,
+    say: Callable[[str], None],
+) -> list[dict]:
+    """Run every race.
+
+    Args:
+      sizes: the workload; its `algo` is replaced by each of `algos`.
+      algos: what to race.
+      plan: how much.
+      cores: cores to use.
+      torch: whether PyTorch takes part.
+      say: called with what is about to happen.
+
+    Returns:
+      Sections for `markdown`: {"title", "note", "rows": [Row]}.
+    """
+    tried: list[Row] = []
+    main: list[Row] = []
+    growth: list[Row] = []
+    fed: list[Row] = []
+    for algo in algos:
+        work = sizes._replace(algo=algo)
+        best: tuple[str, ...] = plan.favourites if torch else ()
+        if torch and plan.tryouts:
+            say(f"{algo}: trying {len(TORCH)} ways to write it in PyTorch")
+            cases = [torch_case(work, label, cores=cores) for label in TORCH]
+            found = race(cases, rounds=plan.tryouts, cores=cores)
+            tried += compared(found)
+            best = _best_of_each(found)
+        say(
+            f"{algo}: the library beside PyTorch "
+            f"({'; '.join(best) or 'absent'})"
+        )
+        cases = [
+            library_case(work),
+            library_case(work, threads=None),
+            *([library_case(work, inner_loop="unrolled")] * plan.unrolled),
+            *(torch_case(work, label, cores=cores) for label in best),
+            *(torch_case(work, label, cores=1) for label in best[:1]),
+        ]
+        found = race(cases, rounds=plan.rounds, cores=cores)
+        main += compared(found)
+        say(f"{algo}: fed by the input pipeline")
+        case = library_case(work, pipeline=True)
+        fed += race([case], rounds=plan.rounds, cores=cores)
+        for steps in plan.growth:
+            say(f"{algo}: {steps} inner steps")
+            long = work._replace(steps=steps)
+            cases = [
+                library_case(long),
+                *(torch_case(long, label, cores=cores) for label in best[:1]),
+            ]
+            found = race(
+                cases,
+                rounds=plan.growth_rounds,
+                cores=cores,
+                seconds=plan.growth_seconds,
+            )
+            growth += compared(found)
+    return [
+        {"title": title, "note": note, "rows": rows}
+        for title, note, rows in (
+            ("The meta-step", _MAIN, main),
+            ("Growth with the number of inner steps", _GROWING, growth),
+            ("Share of the input pipeline", _FED, fed),
+            ("Ways to write it in PyTorch", _TRIED, tried),
+        )
+        if rows
+    ]
+
+
+def _best_of_each(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the fastest label for each way to use threads, fastest first."""
+    best: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: row.median_s):
+        best.setdefault(row.threads, row)
+    return tuple(row.label for row in best.values())
+
+
+_MAIN = (
+    "One meta-step: the meta-gradients of both players, without the outer "
+    "optimiser. Contestants of one algorithm take turns."
+)
+_GROWING = (
+    "The library's loop and the fastest PyTorch. Peaks include the activations "
+    "of a step, which do not grow."
+)
+_FED = "Waiting is the time until the next TaskBatch is there."
+_TRIED = (
+    "The ratio is to the fastest of them. 'adjoint' writes the derivatives of "
+    "a convolution as convolutions and those of leaky ReLU as one operation."
+)
+
+
+# ------------------------------------------------------------------ report
+
+
+def machine(cores: int) -> dict[str, object]:
+    """Return facts about this machine and its software."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "cores_used": cores,
+        "memory_gb": _total_memory_gb(),
+        "load_at_start": os.getloadavg()[0],
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("tensorflow", "keras", "torch")},
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text()
+    except FileNotFoundError:
+        return platform.processor()
+    names = [x for x in text.splitlines() if x.startswith("model name")]
+    return names[0].partition(":")[2].strip() if names else platform.machine()
+
+
+def _total_memory_gb() -> float:
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return round(size / 2**30, 1)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"],
+        cwd=pathlib.Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or None
+
+
+_COLUMNS = (
+    ("algorithm", lambda row: row.algo),
+    ("k", lambda row: str(row.steps)),
+    ("contestant", lambda row: f"{row.side}: {row.label}"),
+    ("threads", lambda row: row.threads),
+    ("median s", lambda row: _number(row.median_s) + _star(row)),
+    ("min s", lambda row: _number(row.min_s)),
+    ("CPU s / cores", lambda row: _number(row.cpu_s)),
+    ("first call s", lambda row: _number(row.first_s)),
+    ("peak MB", lambda row: _number(row.growth_mb)),
+    ("waiting", lambda row: _percent(row.wait)),
+    ("torch / this", lambda row: _number(row.ratio)),
+)
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Return a Markdown table; columns in which nothing stands are left out."""
+    cells = [[show(row) for _, show in _COLUMNS] for row in rows]
+    kept = [i for i in range(len(_COLUMNS)) if any(line[i] for line in cells)]
+    heads = [_COLUMNS[i][0] for i in kept]
+    lines = [heads, ["---"] * len(kept), *([r[i] for i in kept] for r in cells)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _number(x: float | None) -> str:
+    """Three significant digits."""
+    if x is None:
+        return ""
+    return f"{x:.0f}" if abs(x) >= 100 else f"{x:#.3g}"
+
+
+def _percent(x: float | None) -> str:
+    return "" if x is None else f"{100 * x:.1f} %"
+
+
+def _star(row: Row) -> str:
+    return "*" if row.others > _BUSY else ""
+
+
+def markdown(report: dict) -> str:
+    """Return the whole report as Markdown."""
+    sizes, facts = report["workload"], report["machine"]
+    out = [
+        "# Speed of the meta-step\n\n",
+        f"`{report['command']}`\n\n",
+        f"{sizes['tasks']} tasks, {sizes['batch']} images of 28x28x1 in a "
+        f"batch, width {sizes['width']}, {sizes['dtype']}; networks and losses "
+        "as in `benchmarks/__init__.py`.\n\n",
+        *(f"- {name}: {fact}\n" for name, fact in facts.items() if fact),
+        "\nThreads are operations at a time / threads of one operation. The "
+        "first call includes tracing. Peak MB is resident memory above that "
+        "before the first call. CPU s / cores does not suffer from what else "
+        f"the machine does; a * marks rows during which other processes used "
+        f"more than {100 * _BUSY:.0f} % of it.\n",
+    ]
+    if not facts["torch"]:
+        out.append("\nPyTorch was not installed, so nothing was compared.\n")
+    for section in report["sections"]:
+        out.append(f"\n## {section['title']}\n\n{section['note']}\n\n")
+        out.append(table(Row(**row) for row in section["rows"]))
+    return "".join(out)
+
+
+def save(report: dict, path: pathlib.Path) -> None:
+    """Write `path` (JSON) and the same in Markdown beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    path.with_suffix(".md").write_text(markdown(report))
+
+
+# ----------------------------------------------------------------- command
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line and run; see the docstring of the module."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    cores = min(args.cores, len(os.sched_getaffinity(0)))
+    if args.worker:
+        side, label, workload, *rest = json.loads(args.worker)
+        serve(Case(side, label, Workload(*workload), *rest), cores=cores)
+        return
+    algos = args.algos.split(",")
+    if unknown := sorted(set(algos) - set(ALGOS)):
+        parser.error(
+            f"--algos={args.algos} names {', '.join(unknown)}; known are "
+            f"{', '.join(ALGOS)}. Write --algos=fomaml,maml."
+        )
+    sizes = Workload("", args.steps, args.tasks, args.batch, args.width)
+    if min(sizes[1:5]) < 1 or cores < 1:
+        parser.error(
+            "--steps, --tasks, --batch, --width and --cores count things; "
+            f"got {args.steps}, {args.tasks}, {args.batch}, {args.width} and "
+            f"{args.cores}, expected at least 1 of each."
+        )
+    facts = machine(cores)
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - start:4.0f} s] {text}", file=sys.stderr)
+
+    if not facts["torch"]:
+        say('PyTorch is absent; "pip install torch" brings its rows')
+    report = {
+        "format": FORMAT,
+        "command": " ".join(
+            ["python -m benchmarks.meta_step", *(argv or sys.argv[1:])]
+        ),
+        "workload": sizes._asdict(),
+        "machine": facts,
+        "sections": [],
+    }
+    sections = measure(
+        sizes,
+        algos,
+        QUICK if args.quick else FULL,
+        cores=cores,
+        torch=bool(facts["torch"]),
+        say=say,
+    )
+    for section in sections:
+        rows = [row._asdict() for row in section["rows"]]
+        report["sections"].append({**section, "rows": rows})
+    save(report, args.output)
+    print(markdown(report))
+    say(f"written: {args.output} and {args.output.with_suffix('.md').name}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.meta_step",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    sizes = Workload("")
+    add = parser.add_argument
+    add("--algos", default=",".join(ALGOS), help="default: %(default)s")
+    for name, what in (
+        ("steps", "inner steps of the main comparison"),
+        ("tasks", "tasks of a meta-batch"),
+        ("batch", "images of a batch"),
+        ("width", "channels of the narrower convolutions"),
+    ):
+        add(
+            f"--{name}",
+            type=int,
+            default=getattr(sizes, name),
+            help=f"{what}, default %(default)s",
+        )
+    add("--cores", type=int, default=2, help="to use at most, default 2")
+    add("--quick", action="store_true", help="three minutes, not fifteen")
+    add(
+        "--output",
+        type=pathlib.Path,
+        default=RESULTS,
+        metavar="FILE.json",
+        help="a .md is written beside it; default: benchmarks/results/",
+    )
+    add("--worker", help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

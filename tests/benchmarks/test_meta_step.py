@@ -1,0 +1,2 @@
+"""The benchmark compares equal things and reports what it measured."""
+

@@ -1,0 +1,29 @@
+"""Meta-learned generative adversarial networks in TensorFlow.
+
+Importing the package imports nothing else: TensorFlow is loaded when one of
+the names in `__all__` is first used.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Config": "tf_metagan.config",
+    "Settings": "tf_metagan.settings",
+    "TaskBatch": "tf_metagan.types",
+    "Vars": "tf_metagan.types",
+}
+
+__all__ = ["Config", "Settings", "TaskBatch", "Vars", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'tf_metagan' has no attribute '{name}'")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

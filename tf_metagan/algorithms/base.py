@@ -1,0 +1,163 @@
+"""What every meta-learning rule answers: the outer gradient of each player."""
+
+import abc
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple
+
+import tensorflow as tf
+
+from tf_metagan.core import rollout as rollouts
+from tf_metagan.core import tree
+from tf_metagan.core.rollout import Rollout, Task
+from tf_metagan.types import TaskBatch, Vars
+
+
+class Result(NamedTuple):
+    """What one task, or a sum over tasks, contributes to a meta-step.
+
+    Attributes:
+      grads: Vars of outer gradients; `params` and `inner` hold the learned
+        leaves only, `state` is empty.
+      state: {player: {leaf: value}} at the end of the task.
+      metrics: {name: scalar or [steps]}.
+    """
+
+    grads: Vars
+    state: dict
+    metrics: dict[str, tf.Tensor]
+
+
+class Algorithm(abc.ABC):
+    """A meta-learning rule: pure, without variables, files, flags or clocks.
+
+    Attributes:
+      defaults: settings in which the rule departs from the common defaults.
+      learns: whether meta-steps change anything.
+    """
+
+    defaults: ClassVar[Mapping[str, object]] = MappingProxyType({})
+    learns: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        *,
+        inner_steps: int,
+        meta_learn=("*",),
+        parallel_tasks: int = 1,
+    ):
+        """Fix what all rules share.
+
+        Args:
+          rollout: the inner loop; its game is the algorithm's game.
+          inner_steps: k, steps per task in training.
+          meta_learn: patterns over "player/leaf": the weights that the outer
+            loop learns; the others keep their initial value.
+          parallel_tasks: how many tasks may be worked on at the same time;
+            costs memory, changes nothing else.
+        """
+        self.rollout = rollout
+        self.game = rollout.game
+        self.inner_steps = inner_steps
+        self._learns = rollouts.matcher(meta_learn)
+        self._parallel_tasks = parallel_tasks
+
+    def init(self, seed: int) -> Vars:
+        """Return the meta-weights a run with this seed begins with."""
+        return self.rollout.init(seed)
+
+    def learned(self, params: dict) -> dict:
+        """Return the leaves that the outer loop learns."""
+        return tree.select(params, self._learns)
+
+    def adapt(
+        self, vars: Vars, support, others, seed, steps
+    ) -> tuple[Vars, dict[str, tf.Tensor]]:
+        """Adapt to one task; see `core.rollout.Rollout.run`."""
+        return self.rollout.run(vars, support, others, seed, steps)
+
+    @abc.abstractmethod
+    def task_gradients(self, vars: Vars, task: Task, meta_step) -> Result:
+        """Return the outer gradients of one task.
+
+        Args:
+          vars: meta-weights.
+          task: images and seed.
+          meta_step: int64 scalar, number of the meta-step from 0.
+        """
+
+    @abc.abstractmethod
+    def metric_shapes(self) -> dict[str, list[int]]:
+        """Return {name: shape} of the metrics of `task_gradients`."""
+
+    def meta_gradients(self, vars: Vars, tasks: TaskBatch, meta_step) -> Result:
+        """Return the sum of `task_gradients` over the tasks of a batch.
+
+        Args:
+          vars: meta-weights.
+          tasks: a TaskBatch of any number of tasks, none included.
+          meta_step: int64 scalar, number of the meta-step from 0.
+
+        Returns:
+          Result whose every entry is a sum over the tasks.
+        """
+
+        def body(number, total):
+            task = Task(
+                *(
+                    None if x is None else tf.gather(x, number)
+                    for x in (
+                        tasks.support,
+                        tasks.query,
+                        tasks.others,
+                        tasks.seed,
+                    )
+                )
+            )
+            one = self.task_gradients(vars, task, meta_step)
+            return number + 1, tree.add(total, one)
+
+        dtype = tasks.support.dtype
+        zero = Result(
+            grads=Vars(
+                tree.zeros_like(self.learned(vars.params)),
+                {},
+                tree.zeros_like(vars.inner),
+            ),
+            state=tree.zeros_like(vars.state),
+            metrics={
+                name: tf.zeros(shape, dtype)
+                for name, shape in self.metric_shapes().items()
+            },
+        )
+        _, total = tf.while_loop(
+            lambda number, total: number < tf.shape(tasks.label)[0],
+            body,
+            (tf.constant(0), zero),
+            parallel_iterations=self._parallel_tasks,
+        )
+        return total
+
+    def _task_metrics(self, vars: Vars, adapted: Vars, log: dict) -> dict:
+        """Return `log` with how far each player moved."""
+        moved = self.rollout.adapted(vars.params)
+        norms = {
+            f"inner_update_norm_{p.upper()}": tree.global_norm(
+                [adapted.params[p][leaf] - w for leaf, w in leaves.items()]
+            )
+            for p, leaves in moved.items()
+            if leaves
+        }
+        return {**log, **norms}
+
+    def _log_shapes(self, names) -> dict[str, list[int]]:
+        shapes = {name: [self.inner_steps] for name in names}
+        for p in self.rollout.rules:
+            shapes[f"inner_update_norm_{p.upper()}"] = []
+        return shapes
+
+
+def validation_names(game) -> tuple[str, ...]:
+    """Return the names of the losses on query images."""
+    return tuple(f"{p.upper()}_val" for p in game.players)

@@ -1,0 +1,590 @@
+"""All settings of training, each of them once.
+
+The flag, the line in `--help`, the entry of config.json and the keyword-only
+parameter of the part that uses a setting all follow from its field here; see
+fields.py and settings.py for how.
+"""
+
+import dataclasses
+import os
+
+from tf_metagan import registry
+from tf_metagan.fields import check_all, setting
+
+RUN = "Run"
+DATA = "Data"
+GAN = "Networks and losses"
+INNER = "Inner loop (adaptation to one task)"
+OUTER = "Outer loop (meta-learning)"
+META = "Gradient of the outer loop"
+PICTURES = "Pictures and test"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Every setting of training with its default, unit, range and meaning."""
+
+    algo: str = setting(
+        "fomaml",
+        "Meta-learning rule. A rule may bring its own values for settings that "
+        "are not given; --dry_run shows them.",
+        section=RUN,
+        choices=registry.ALGORITHMS,
+    )
+    logdir: str | None = setting(
+        None,
+        "Folder of the run: settings, metrics, checkpoints and pictures. None: "
+        "the next free runs/DATASET_ALGO_NUMBER.",
+        section=RUN,
+        alias="workdir",
+        path=True,
+    )
+    seed: int = setting(
+        0,
+        "Root of all random numbers: initial weights, episodes, latents.",
+        section=RUN,
+        interval="[0, 2147483647]",
+    )
+    meta_steps: int = setting(
+        20000,
+        "Length of training, counted from the first start of the run.",
+        section=RUN,
+        unit="meta-steps",
+        interval="[0, inf)",
+    )
+    resume: bool = setting(
+        True,
+        "Go on from the last checkpoint in logdir. Without it, a logdir that "
+        "has one is refused.",
+        section=RUN,
+    )
+    log_every: int = setting(
+        20,
+        "Interval between two lines of metrics; also between two checks that "
+        "every metric is finite.",
+        section=RUN,
+        unit="meta-steps",
+        interval="[1, inf)",
+    )
+    checkpoint_every: int = setting(
+        500,
+        "Interval between two checkpoints.",
+        section=RUN,
+        unit="meta-steps",
+        interval="[1, inf)",
+    )
+    image_every: int = setting(
+        500,
+        "Interval between two pictures of adapted samples.",
+        section=RUN,
+        unit="meta-steps",
+        interval="[1, inf)",
+    )
+    keep_checkpoints: int = setting(
+        3,
+        "Number of latest checkpoints that are kept.",
+        section=RUN,
+        interval="[1, inf)",
+    )
+    max_seconds: float | None = setting(
+        None,
+        "Save and stop when this much time has passed since the start.",
+        section=RUN,
+        unit="seconds",
+        interval="(0, inf)",
+    )
+    deterministic: bool = setting(
+        False,
+        "Use only operations that give the same bits at every run; slower on "
+        "a GPU.",
+        section=RUN,
+    )
+    precision: str = setting(
+        "float32",
+        "Number format of the networks; weights and meta-gradients stay "
+        "float32.",
+        section=RUN,
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    strategy: str = setting(
+        "auto",
+        "Devices: the first one, all GPUs of this machine (mirrored), or auto "
+        "= mirrored when there is more than one GPU.",
+        section=RUN,
+        choices=("auto", "one", "mirrored"),
+    )
+    inter_op_threads: int | None = setting(
+        None,
+        "Operations that may run at the same time on the CPU. None: "
+        "TensorFlow decides.",
+        section=RUN,
+        unit="threads",
+        interval="[1, inf)",
+    )
+    intra_op_threads: int | None = setting(
+        None,
+        "Threads inside one operation on the CPU. None: TensorFlow decides.",
+        section=RUN,
+        unit="threads",
+        interval="[1, inf)",
+    )
+    dry_run: bool = setting(
+        False,
+        "Build everything, print settings and parameter counts, and exit.",
+        section=RUN,
+    )
+
+    dataset: str = setting(
+        "glyphs",
+        "Images and their classes; a task is one class. glyphs is drawn on the "
+        "fly and needs no file; folder is your own images.",
+        section=DATA,
+        choices=registry.DATASETS,
+    )
+    data_dir: str | None = setting(
+        None,
+        "Folder of TensorFlow Datasets. None: the environment variable "
+        "TFDS_DATA_DIR, else ~/tensorflow_datasets.",
+        section=DATA,
+        chosen_by="dataset",
+        environment="TFDS_DATA_DIR",
+        path=True,
+    )
+    image_folder: str | None = setting(
+        None,
+        "Folder with one subfolder of PNG or JPEG files per class.",
+        section=DATA,
+        chosen_by="dataset",
+        path=True,
+    )
+    image_size: int = setting(
+        32,
+        "Height and width to which images are brought.",
+        section=DATA,
+        unit="pixels",
+        interval="[4, 1024]",
+    )
+    channels: int = setting(
+        1,
+        "1 for grey images, 3 for colour.",
+        section=DATA,
+        choices=(1, 3),
+    )
+    num_classes: int = setting(
+        1000,
+        "Number of classes that glyphs draws.",
+        section=DATA,
+        interval="[2, inf)",
+        chosen_by="dataset",
+    )
+    images_per_class: int = setting(
+        20,
+        "Number of images of each class that glyphs draws.",
+        section=DATA,
+        unit="images",
+        interval="[1, inf)",
+        chosen_by="dataset",
+    )
+    train_classes: tuple[int, ...] | None = setting(
+        None,
+        "Class ids to train on. None: all that are not for the test.",
+        section=DATA,
+        interval="[0, inf)",
+    )
+    test_classes: tuple[int, ...] | None = setting(
+        None,
+        "Class ids to test on, never seen in training. None: the data set's "
+        "usual ones, or drawn by seed.",
+        section=DATA,
+        interval="[0, inf)",
+    )
+    num_test_classes: int | None = setting(
+        None,
+        "Number of classes to test on when they are drawn by seed. None: one "
+        "in five.",
+        section=DATA,
+        interval="[1, inf)",
+    )
+    shots: int = setting(
+        0,
+        "Images of the class that adaptation may see; the outer loss is taken "
+        "on others. 0: a new batch of the whole class at every inner step.",
+        section=DATA,
+        unit="images",
+        interval="[0, inf)",
+    )
+    rotate_classes: bool = setting(
+        False,
+        "Count each class turned by 90, 180 and 270 degrees as a class of its "
+        "own.",
+        section=DATA,
+    )
+    elastic: float = setting(
+        0.0,
+        "Strength of a smooth random distortion of every image; 0 is off.",
+        section=DATA,
+        unit="pixels",
+        interval="[0, inf)",
+    )
+
+    architecture: str = setting(
+        "dcgan",
+        "Family of the two networks.",
+        section=GAN,
+        choices=registry.ARCHITECTURES,
+    )
+    width: int = setting(
+        64,
+        "Channels of the layers nearest to the image; deeper ones have a "
+        "multiple.",
+        section=GAN,
+        unit="channels",
+        interval="[1, inf)",
+        chosen_by="architecture",
+    )
+    latent_size: int = setting(
+        100,
+        "Numbers that the generator starts from, drawn from N(0, 1).",
+        section=GAN,
+        interval="[1, inf)",
+    )
+    loss: str = setting(
+        "wasserstein",
+        "Losses of discriminator and generator.",
+        section=GAN,
+        choices=registry.LOSSES,
+    )
+    penalty: str = setting(
+        "gradient",
+        "Penalty on the discriminator: gradient is WGAN-GP's, between real and "
+        "fake images; r1 is on real images.",
+        section=GAN,
+        choices=registry.PENALTIES,
+    )
+    penalty_weight: float = setting(
+        10.0,
+        "Factor of the penalty in the discriminator's loss.",
+        section=GAN,
+        interval="[0, inf)",
+        chosen_by="penalty",
+    )
+    penalty_norm: str = setting(
+        "sample",
+        "Axes of the gradient's norm: the whole image (the definition), each "
+        "pixel, or each channel.",
+        section=GAN,
+        choices=("sample", "pixel", "channel"),
+        chosen_by="penalty",
+    )
+
+    inner_steps: int = setting(
+        10,
+        "Steps of adaptation in training.",
+        section=INNER,
+        unit="steps",
+        interval="[0, inf)",
+        chosen_by="algo",
+    )
+    inner_batch_size: int = setting(
+        16,
+        "Images of the task in each inner step, real and generated.",
+        section=INNER,
+        unit="images",
+        interval="[1, inf)",
+    )
+    inner_optimizer: str = setting(
+        "rmsprop",
+        "Rule by which both players move.",
+        section=INNER,
+        choices=registry.INNER_OPTIMIZERS,
+        chosen_by="algo",
+    )
+    inner_rate: float = setting(
+        1e-4,
+        "Step size; the initial one when it is learned.",
+        section=INNER,
+        interval="(0, inf)",
+        chosen_by="algo",
+    )
+    inner_rho: float = setting(
+        0.9,
+        "Decay of the squared gradients of rmsprop, per step.",
+        section=INNER,
+        interval="[0, 1)",
+        chosen_by="inner_optimizer",
+    )
+    inner_momentum: float = setting(
+        0.9,
+        "Decay of the velocity of momentum, per step.",
+        section=INNER,
+        interval="[0, 1)",
+        chosen_by="inner_optimizer",
+    )
+    inner_beta1: float = setting(
+        0.5,
+        "Decay of the gradients of adam, per step.",
+        section=INNER,
+        interval="[0, 1)",
+        chosen_by="inner_optimizer",
+    )
+    inner_beta2: float = setting(
+        0.999,
+        "Decay of the squared gradients of adam, per step.",
+        section=INNER,
+        interval="[0, 1)",
+        chosen_by="inner_optimizer",
+    )
+    inner_epsilon: float = setting(
+        1e-7,
+        "Constant that keeps the division by the root of the squared "
+        "gradients finite.",
+        section=INNER,
+        interval="(0, inf)",
+        chosen_by="inner_optimizer",
+    )
+    epsilon_placement: str = setting(
+        "inside",
+        "inside: g / sqrt(v + epsilon), as Keras RMSprop; outside: "
+        "g / (sqrt(v) + epsilon), as PyTorch.",
+        section=INNER,
+        choices=("inside", "outside"),
+        chosen_by="inner_optimizer",
+    )
+    inner_statistics: str = setting(
+        "reset",
+        "Squared gradients and velocities at the start of a task: zero, those "
+        "of the tasks before, or learned.",
+        section=INNER,
+        choices=("reset", "carried", "learned"),
+        chosen_by="algo",
+    )
+    statistics_gradient: str = setting(
+        "full",
+        "Whether the outer gradient flows through the squared gradients and "
+        "velocities or stops there.",
+        section=INNER,
+        choices=("full", "stop"),
+        chosen_by="inner_optimizer",
+    )
+    learned_rates: str = setting(
+        "none",
+        "Which inner step sizes the outer loop learns: none, one per layer and "
+        "step, or one per weight.",
+        section=INNER,
+        choices=("none", "layer_step", "weight"),
+        chosen_by="algo",
+    )
+    update_order: str = setting(
+        "simultaneous",
+        "Whether the generator's step sees the discriminator before or after "
+        "its step.",
+        section=INNER,
+        choices=("simultaneous", "sequential"),
+    )
+    n_critic: int = setting(
+        1,
+        "Discriminator steps in each inner step.",
+        section=INNER,
+        unit="steps",
+        interval="[1, inf)",
+    )
+    adapt: tuple[str, ...] = setting(
+        ("*",),
+        "Patterns of player/layer/weight, such as g/* or d/head/*: the weights "
+        "that move in the inner loop.",
+        section=INNER,
+    )
+
+    meta_learn: tuple[str, ...] = setting(
+        ("*",),
+        "Patterns of player/layer/weight: the weights that the outer loop "
+        "learns.",
+        section=OUTER,
+    )
+    meta_batch: int = setting(
+        4,
+        "Tasks in each meta-step, over all devices.",
+        section=OUTER,
+        unit="tasks",
+        interval="[1, inf)",
+    )
+    parallel_tasks: int = setting(
+        2,
+        "Tasks that a device works on at the same time; more is faster on a "
+        "GPU and needs more memory.",
+        section=OUTER,
+        unit="tasks",
+        interval="[1, inf)",
+    )
+    outer_optimizer: str = setting(
+        "rmsprop",
+        "Keras optimizer of the meta-weights, one per player.",
+        section=OUTER,
+        choices=registry.OUTER_OPTIMIZERS,
+    )
+    outer_rate: float = setting(
+        1e-4,
+        "Step size at the start, after the warm-up.",
+        section=OUTER,
+        interval="(0, inf)",
+    )
+    outer_schedule: str = setting(
+        "constant",
+        "Step size over meta_steps: constant, or down to 0 by a line or by a "
+        "cosine.",
+        section=OUTER,
+        choices=("constant", "linear", "cosine"),
+    )
+    outer_warmup: int = setting(
+        0,
+        "Meta-steps in which the step size rises from 0.",
+        section=OUTER,
+        unit="meta-steps",
+        interval="[0, inf)",
+    )
+    outer_rho: float = setting(
+        0.9,
+        "Decay of the squared gradients of rmsprop, per meta-step.",
+        section=OUTER,
+        interval="[0, 1)",
+        chosen_by="outer_optimizer",
+    )
+    outer_momentum: float = setting(
+        0.0,
+        "Decay of the velocity of sgd and rmsprop, per meta-step.",
+        section=OUTER,
+        interval="[0, 1)",
+        chosen_by="outer_optimizer",
+    )
+    outer_beta1: float = setting(
+        0.5,
+        "Decay of the gradients of adam and its kin, per meta-step.",
+        section=OUTER,
+        interval="[0, 1)",
+        chosen_by="outer_optimizer",
+    )
+    outer_beta2: float = setting(
+        0.999,
+        "Decay of the squared gradients of adam and its kin, per meta-step.",
+        section=OUTER,
+        interval="[0, 1)",
+        chosen_by="outer_optimizer",
+    )
+    outer_epsilon: float = setting(
+        1e-7,
+        "Constant that keeps the outer optimizer's division finite.",
+        section=OUTER,
+        interval="(0, inf)",
+        chosen_by="outer_optimizer",
+    )
+    outer_clip_norm: float | None = setting(
+        None,
+        "Greatest norm of each player's meta-gradient. None: not clipped.",
+        section=OUTER,
+        interval="(0, inf)",
+    )
+    outer_clip_value: float | None = setting(
+        None,
+        "Greatest magnitude of each number in a meta-gradient. None: not "
+        "clipped.",
+        section=OUTER,
+        interval="(0, inf)",
+    )
+    ema: float = setting(
+        0.0,
+        "Decay per meta-step of a moving average of the meta-weights, used in "
+        "test and export; 0 is off.",
+        section=OUTER,
+        interval="[0, 1)",
+    )
+    rates_outer_rate: float | None = setting(
+        None,
+        "Outer step size of learned inner step sizes. None: outer_rate.",
+        section=OUTER,
+        interval="(0, inf)",
+        chosen_by="learned_rates",
+    )
+
+    step_weights: str = setting(
+        "uniform",
+        "Weights of the outer losses after each inner step: all alike, only "
+        "the last, or from all alike to only the last.",
+        section=META,
+        choices=("uniform", "final", "annealed"),
+        chosen_by="algo",
+    )
+    annealing_steps: int | None = setting(
+        None,
+        "Duration of annealed step weights. None: the whole training.",
+        section=META,
+        unit="meta-steps",
+        interval="[1, inf)",
+        chosen_by="step_weights",
+    )
+    cross_player: str = setting(
+        "full",
+        "Whether a player's outer gradient flows through the other player's "
+        "inner steps or stops there.",
+        section=META,
+        choices=("full", "stop"),
+        chosen_by="algo",
+    )
+    first_order_steps: int = setting(
+        0,
+        "Use first-order gradients up to this meta-step.",
+        section=META,
+        unit="meta-steps",
+        interval="[0, inf)",
+        chosen_by="algo",
+    )
+    inner_loop: str = setting(
+        "while",
+        "Form of the inner loop in the graph: while starts fast and needs "
+        "little memory; unrolled is a little faster for few steps.",
+        section=META,
+        choices=("while", "unrolled"),
+        chosen_by="algo",
+    )
+
+    panel_tasks: int = setting(
+        8,
+        "Unseen tasks shown in each picture.",
+        section=PICTURES,
+        unit="tasks",
+        interval="[1, inf)",
+    )
+    adapt_steps: int | None = setting(
+        None,
+        "Steps of adaptation in pictures and test. None: inner_steps.",
+        section=PICTURES,
+        unit="steps",
+        interval="[0, inf)",
+    )
+
+    def __post_init__(self) -> None:
+        check_all(self)
+
+
+def new_logdir(*, dataset: str, algo: str, root: str = "runs") -> str:
+    """Make the next free folder root/DATASET_ALGO_NUMBER.
+
+    Args:
+      dataset: name of the data set; characters that do not belong in the name
+        of a folder become "_".
+      algo: name of the algorithm.
+      root: folder of all runs.
+
+    Returns:
+      The folder, which now exists and is empty.
+    """
+    name = "".join(c if c.isalnum() else "_" for c in f"{dataset}_{algo}")
+    os.makedirs(root, exist_ok=True)
+    number = 1
+    while True:
+        folder = os.path.join(root, f"{name}_{number:03d}")
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder

@@ -1,0 +1,61 @@
+"""Bring pictures of any size and kind to the size and channels wanted."""
+
+import numpy as np
+from PIL import Image
+
+_MODE = {1: "L", 3: "RGB"}
+
+
+def fit(
+    image: Image.Image, *, image_size: int, channels: int, strokes: bool
+) -> np.ndarray:
+    """Bring one picture to image_size x image_size pixels.
+
+    Strokes are averaged over areas when they shrink, so that one-pixel lines
+    do not vanish; when there is room they are enlarged by the largest whole
+    factor and framed with black. Photographs are cropped to the central square
+    and resampled with Lanczos' filter.
+
+    Args:
+      image: mode "L" or "RGB".
+      image_size: height and width wanted.
+      channels: 1 (luminance of a colour picture) or 3 (grey one repeated).
+      strokes: drawing, bright on black, rather than photograph.
+
+    Returns:
+      uint8 [image_size, image_size, channels].
+    """
+    image = (
+        image
+        if image.mode == _MODE[channels]
+        else image.convert(_MODE[channels])
+    )
+    if strokes:
+        longer = max(image.size)
+        scale = image_size // longer or image_size / longer
+        shape = (
+            max(1, round(image.width * scale)),
+            max(1, round(image.height * scale)),
+        )
+        method = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+        if scale != 1:
+            image = image.resize(shape, method)
+        return _frame(np.atleast_3d(np.asarray(image)), image_size)
+    if image.size != (image_size, image_size):
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.resize(
+            (image_size, image_size),
+            Image.Resampling.LANCZOS,
+            box=(left, top, left + side, top + side),
+        )
+    return np.atleast_3d(np.asarray(image))
+
+
+def _frame(image: np.ndarray, size: int) -> np.ndarray:
+    """Centre [h, w, C] on a black square of the given size."""
+    height, width, channels = image.shape
+    top, left = (size - height) // 2, (size - width) // 2
+    framed = np.zeros([size, size, channels], np.uint8)
+    framed[top : top + height, left : left + width] = image
+    return framed

@@ -1,0 +1,207 @@
+"""What a GAN is: players, each with its own loss over the same weights."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_metagan.core import functional, rng, tree
+from tf_metagan.gan.losses import Loss
+from tf_metagan.gan.penalties import Penalty
+from tf_metagan.types import Params, Vars
+
+_LATENT, _PENALTY, _D_NOISE, _G_NOISE = range(4)
+
+
+class Outcome(NamedTuple):
+    """What one evaluation of a game yields.
+
+    Attributes:
+      loss: {player: scalar}, what each player minimises.
+      state: {player: {leaf: value}} after the forward passes.
+      metrics: {name: scalar} to be logged.
+    """
+
+    loss: dict[str, tf.Tensor]
+    state: dict[str, Params]
+    metrics: dict[str, tf.Tensor]
+
+
+class Game(NamedTuple):
+    """A set of players and pure functions over their weights.
+
+    Attributes:
+      players: names, in no particular order of moves.
+      init: (seed: int) -> Vars, freshly drawn weights.
+      losses: (vars, real, others, seed) -> Outcome.
+      gradients: (vars, real, others, seed, wrt) -> ({player: {leaf: gradient}},
+        Outcome): the gradient of each player's own loss with respect to the
+        leaves `wrt[player]` of that player; players absent from `wrt` are
+        constants. Same values as differentiating `losses`, with shared work.
+      sample: (vars, seed, n) -> images [n, H, W, C] in [-1, 1].
+      metrics: names of the metrics of an Outcome.
+
+    `real` is [n, H, W, C] in [-1, 1]; `others` the same or None; `seed` int64
+    [2]. A game draws as many fakes as there are real images.
+    """
+
+    players: tuple[str, ...]
+    init: Callable
+    losses: Callable
+    gradients: Callable
+    sample: Callable
+    metrics: tuple[str, ...]
+
+
+def two_player(
+    networks: dict[str, keras.Model],
+    *,
+    loss: Loss,
+    penalty: Penalty,
+) -> Game:
+    """Make the game of a discriminator "d" and a generator "g".
+
+    D minimises loss.discriminator(D(real), D(G(z))) + penalty; G minimises
+    loss.generator(D(G(z))); z ~ N(0, I), one per real image, the same for both.
+
+    Args:
+      networks: {"d": [n, H, W, C] -> [n, 1], "g": [n, z] -> [n, H, W, C]},
+        built Keras models with named layers.
+      loss: what the scores mean to each player.
+      penalty: added to D's loss; no part of G's.
+
+    Returns:
+      A Game with players ("d", "g").
+
+    Raises:
+      ValueError: the networks do not fit each other.
+    """
+    latent_size = _check_networks(networks)
+    nets = {name: functional.from_keras(net) for name, net in networks.items()}
+
+    def init(seed: int) -> Vars:
+        drawn = {name: net.init(seed) for name, net in nets.items()}
+        return Vars(
+            params={name: params for name, (params, _) in drawn.items()},
+            state={name: state for name, (_, state) in drawn.items()},
+            inner={},
+        )
+
+    def generate(vars: Vars, n, seed):
+        dtype = _dtype(vars)
+        z = rng.normal(rng.fold(seed, _LATENT), [n, latent_size], dtype)
+        noise = rng.fold(seed, _G_NOISE)
+        fake, state = nets["g"].apply(
+            vars.params["g"], vars.state["g"], z, noise
+        )
+        return tf.cast(fake, dtype), state
+
+    def judge(vars: Vars, state: Params, images, seed):
+        noise = rng.fold(seed, _D_NOISE)
+        score, state = nets["d"].apply(vars.params["d"], state, images, noise)
+        return tf.cast(score, _dtype(vars)), state
+
+    def compare(vars: Vars, real, fake, judged_fake, seed):
+        """Losses of both players; `judged_fake` stands for `fake` in scores."""
+        score_fake, state = judge(vars, vars.state["d"], judged_fake, seed)
+        score_real, state = judge(vars, state, real, seed)
+
+        def critic(images):
+            return judge(vars, vars.state["d"], images, seed)[0]
+
+        smooth = penalty(critic, real, fake, rng.fold(seed, _PENALTY))
+        losses = {
+            "d": loss.discriminator(score_real, score_fake) + smooth,
+            "g": loss.generator(score_fake),
+        }
+        estimate = tf.reduce_mean(score_real) - tf.reduce_mean(score_fake)
+        metrics = {
+            "wasserstein_estimate": estimate,
+            "gradient_penalty": smooth,
+        }
+        return losses, state, metrics
+
+    def losses(vars: Vars, real, others, seed) -> Outcome:
+        del others
+        fake, g_state = generate(vars, tf.shape(real)[0], seed)
+        values, d_state, metrics = compare(vars, real, fake, fake, seed)
+        return Outcome(values, {"d": d_state, "g": g_state}, metrics)
+
+    def gradients(vars: Vars, real, others, seed, wrt):
+        del others
+        moved = {
+            p: {leaf: vars.params[p][leaf] for leaf in leaves}
+            for p, leaves in wrt.items()
+        }
+        with tf.GradientTape(watch_accessed_variables=False) as g_tape:
+            g_tape.watch(moved.get("g", {}))
+            fake, g_state = generate(vars, tf.shape(real)[0], seed)
+        shared = loss.zero_sum is not None and len(moved) == 2
+        with tf.GradientTape(
+            persistent=not shared, watch_accessed_variables=False
+        ) as tape:
+            # A copy of the fakes, so that the scores' gradient with respect to
+            # them leaves out the penalty, which is no part of G's loss.
+            judged = tf.identity(fake)
+            tape.watch((judged, moved.get("d", {})))
+            values, d_state, metrics = compare(vars, real, fake, judged, seed)
+        grads = {}
+        if shared:
+            grads["d"], slope = tape.gradient(values["d"], (moved["d"], judged))
+            slope = -loss.zero_sum * slope
+        else:
+            if "d" in moved:
+                grads["d"] = tape.gradient(values["d"], moved["d"])
+            if "g" in moved:
+                slope = tape.gradient(values["g"], judged)
+        if "g" in moved:
+            grads["g"] = g_tape.gradient(
+                fake, moved["g"], output_gradients=slope
+            )
+        tree.require_connected(grads)
+        return grads, Outcome(values, {"d": d_state, "g": g_state}, metrics)
+
+    def sample(vars: Vars, seed, n):
+        return generate(vars, n, seed)[0]
+
+    return Game(
+        players=("d", "g"),
+        init=init,
+        losses=losses,
+        gradients=gradients,
+        sample=sample,
+        metrics=("wasserstein_estimate", "gradient_penalty"),
+    )
+
+
+def _dtype(vars: Vars) -> tf.DType:
+    return next(iter(vars.params["g"].values())).dtype
+
+
+def _check_networks(networks: dict[str, keras.Model]) -> int:
+    if set(networks) != {"d", "g"}:
+        raise ValueError(
+            f"a two-player game has the players 'd' and 'g', got "
+            f"{sorted(networks)}. Pass {{'d': discriminator, 'g': generator}}."
+        )
+    drawn = networks["g"].output_shape
+    seen = networks["d"].input_shape
+    latent = networks["g"].input_shape
+    if len(drawn) != 4 or tuple(drawn[1:]) != tuple(seen[1:]):
+        raise ValueError(
+            f"the generator draws images of shape {drawn[1:]} but the "
+            f"discriminator takes {seen[1:]}. Both must be (height, width, "
+            "channels) and equal."
+        )
+    if tuple(networks["d"].output_shape[1:]) != (1,):
+        raise ValueError(
+            f"the discriminator gives {networks['d'].output_shape}, expected "
+            "(None, 1): one score per image. End it with Dense(1)."
+        )
+    if len(latent) != 2 or latent[1] is None:
+        raise ValueError(
+            f"the generator takes {latent}, expected (None, latent size). "
+            "Begin it with an Input of shape (latent size,)."
+        )
+    return latent[1]

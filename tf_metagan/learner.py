@@ -1,0 +1,320 @@
+"""The only owner of variables: meta-weights, outer optimisers, step, seed."""
+
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_metagan.core import tree
+from tf_metagan.types import TaskBatch, Vars
+
+_FIRST = tf.VariableAggregation.ONLY_FIRST_REPLICA
+
+
+class Learner:
+    """Applies the outer gradients of an algorithm to variables.
+
+    Runs under any `tf.distribute` strategy; each replica works on its share
+    of the tasks, and the result is that of one device for any division: the
+    sums over tasks are added up over replicas, then divided by the number of
+    tasks, then clipped.
+    """
+
+    def __init__(
+        self,
+        algorithm,
+        variables: Vars,
+        *,
+        optimizers: dict[str, keras.Optimizer],
+        rate_optimizers: dict[str, keras.Optimizer] | None = None,
+        outer_clip_norm: float | None = None,
+        outer_clip_value: float | None = None,
+        strategy: tf.distribute.Strategy | None = None,
+        seed: int = 0,
+        split: str = "",
+    ):
+        """Take over variables and build the optimisers' own.
+
+        Args:
+          algorithm: an `algorithms.base.Algorithm`.
+          variables: Vars of Keras variables, made in the strategy's scope.
+          optimizers: {player: Keras optimizer} of `params`, one per player.
+          rate_optimizers: the same for `inner`; needed where it is not empty.
+          outer_clip_norm: bound on the norm of each player's gradient.
+          outer_clip_value: bound on the magnitude of each of its entries.
+          strategy: where the variables live; the default one if None.
+          seed: of the run; saved and checked, not used.
+          split: text form of the class split; saved and checked, not used.
+
+        Raises:
+          ValueError: an inner quantity has no optimiser.
+        """
+        self.algorithm = algorithm
+        self.variables = variables
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self._clip_norm = outer_clip_norm
+        self._clip_value = outer_clip_value
+        rate_optimizers = rate_optimizers or {}
+        with self.strategy.scope():
+            self.meta_step = tf.Variable(
+                0, dtype=tf.int64, trainable=False, aggregation=_FIRST
+            )
+        self._fixed = {"seed": tf.Variable(seed, dtype=tf.int64)}
+        self._fixed["split"] = tf.Variable(split)
+        learned = algorithm.learned(variables.params)
+        self._groups = {
+            **{("params", p): x for p, x in learned.items() if x},
+            **{("inner", p): x for p, x in variables.inner.items() if x},
+        }
+        self._optimizers = {}
+        for field, player in self._groups:
+            table = optimizers if field == "params" else rate_optimizers
+            if player not in table:
+                raise ValueError(
+                    f"player {player!r} has {field} to learn but no outer "
+                    f"optimizer; got one for {sorted(table)}. Pass one "
+                    "optimizer per player."
+                )
+            self._optimizers[field, player] = table[player]
+        with self.strategy.scope():
+            for key, leaves in self._groups.items():
+                self._optimizers[key].build(_ordered(leaves))
+        self._step = tf.function(self._all_replicas, autograph=False)
+
+    def values(self) -> Vars:
+        """Return the current meta-weights as tensors."""
+        return tf.nest.map_structure(tf.convert_to_tensor, self.variables)
+
+    def averaged(self) -> Vars:
+        """Return the moving averages where an optimizer keeps them.
+
+        Where it does not, the current values.
+        """
+        vars = self.values()
+        for (field, player), leaves in self._groups.items():
+            optimizer = self._optimizers[field, player]
+            if optimizer.use_ema and int(optimizer.iterations.numpy()):
+                copies = [keras.Variable(v) for v in _ordered(leaves)]
+                optimizer.finalize_variable_values(copies)
+                getattr(vars, field)[player].update(
+                    zip(
+                        sorted(leaves),
+                        (tf.convert_to_tensor(c) for c in copies),
+                        strict=True,
+                    )
+                )
+        return vars
+
+    def step(self, tasks: TaskBatch) -> dict[str, tf.Tensor]:
+        """Do one meta-step.
+
+        Args:
+          tasks: the tasks of all devices together, any positive number.
+
+        Returns:
+          {name: scalar or [steps]}, means over the tasks; the norm of each
+          player's outer gradient before clipping among them.
+        """
+        return self._step(self._divide(tasks))
+
+    def replica_step(self, tasks: TaskBatch) -> dict[str, tf.Tensor]:
+        """Do this replica's part of a meta-step, in replica context.
+
+        The meta-step counter is the caller's to advance; see `step`.
+        """
+        total = self.algorithm.meta_gradients(
+            self.values(), tasks, tf.convert_to_tensor(self.meta_step)
+        )
+        count = tf.cast(tf.shape(tasks.label)[0], tasks.support.dtype)
+        total, count = self._sum_over_replicas((total, count))
+        mean = tree.scale(total, 1.0 / count)
+        metrics = dict(mean.metrics)
+        for (field, player), leaves in self._groups.items():
+            grads = _ordered(getattr(mean.grads, field)[player])
+            norm = tf.linalg.global_norm(grads)
+            suffix = player.upper() + ("_rates" if field == "inner" else "")
+            metrics[f"grad_norm_outer_{suffix}"] = norm
+            self._apply(self._optimizers[field, player], grads, norm, leaves)
+        for player, leaves in self.variables.state.items():
+            for leaf, variable in leaves.items():
+                if variable.dtype.startswith(("float", "bfloat")):
+                    variable.assign(mean.state[player][leaf])
+        return metrics
+
+    def advance(self) -> None:
+        """Count one meta-step."""
+        self.meta_step.assign_add(1)
+
+    def save(self, manager: tf.train.CheckpointManager) -> str:
+        """Write a checkpoint and return its path.
+
+        Raises:
+          OSError: it cannot be written; earlier checkpoints are untouched.
+        """
+        try:
+            return manager.save(checkpoint_number=int(self.meta_step.numpy()))
+        except (tf.errors.OpError, OSError) as error:
+            raise OSError(
+                f"cannot write a checkpoint to {manager.directory}: "
+                f"{_first_line(error)}. Free some space or check the rights, "
+                "then start again: training goes on from the checkpoint "
+                "before."
+            ) from error
+
+    def manager(self, folder: str, *, keep: int) -> tf.train.CheckpointManager:
+        """Return what writes and finds this learner's checkpoints."""
+        return tf.train.CheckpointManager(
+            tf.train.Checkpoint(**self._items()), folder, max_to_keep=keep
+        )
+
+    def restore(self, path: str) -> None:
+        """Load a checkpoint completely.
+
+        Args:
+          path: as `save` returned it.
+
+        Raises:
+          OSError: it is damaged.
+          ValueError: it is of another run: other weights, seed or split.
+        """
+        fixed = {name: v.numpy() for name, v in self._fixed.items()}
+        try:
+            status = tf.train.Checkpoint(**self._items()).read(path)
+            status.assert_consumed()
+        except AssertionError as error:
+            raise ValueError(
+                f"checkpoint {path} holds other weights than these settings "
+                f"make: {_first_line(error)}. Use the settings it was written "
+                "with (config.json beside it) or another --logdir."
+            ) from error
+        except (tf.errors.OpError, ValueError) as error:
+            raise OSError(
+                f"checkpoint {path} cannot be read: {_first_line(error)}. It "
+                "is damaged or incomplete; delete its files, and training "
+                "goes on from the checkpoint before."
+            ) from error
+        for name, value in fixed.items():
+            found = self._fixed[name].numpy()
+            if found != value:
+                self._fixed[name].assign(value)
+                raise ValueError(
+                    f"checkpoint {path} was trained with another {name} "
+                    f"({found!r}) than asked for ({value!r}). Use the same "
+                    "settings or another --logdir."
+                )
+
+    def snapshot(self) -> list[np.ndarray]:
+        """Return everything a checkpoint holds, in memory."""
+        return [v.numpy() for _, v in sorted(self._items().items())]
+
+    def put_back(self, snapshot: list[np.ndarray]) -> None:
+        """Undo everything since `snapshot` was taken."""
+        items = sorted(self._items().items())
+        for (_, variable), value in zip(items, snapshot, strict=True):
+            variable.assign(value)
+
+    def _items(self) -> dict[str, tf.Variable]:
+        items = {"meta_step": self.meta_step, **self._fixed}
+        for field, part in self.variables._asdict().items():
+            for player, leaves in part.items():
+                for leaf, variable in leaves.items():
+                    name = f"{field}.{player}.{leaf}".replace("/", ".")
+                    items[name] = variable.value
+        for (field, player), optimizer in self._optimizers.items():
+            for number, variable in enumerate(optimizer.variables):
+                name = f"optimizer.{field}.{player}.{number:03d}"
+                items[name] = variable.value
+        return items
+
+    def _all_replicas(self, tasks):
+        metrics = self.strategy.run(self.replica_step, args=(tasks,))
+        self.advance()
+        return tf.nest.map_structure(
+            lambda x: self.strategy.experimental_local_results(x)[0], metrics
+        )
+
+    def _divide(self, tasks: TaskBatch):
+        """Give every replica its tasks: slot i goes to replica i modulo n."""
+        n = self.strategy.num_replicas_in_sync
+        if n == 1:
+            return tasks
+        return self.strategy.experimental_distribute_values_from_function(
+            lambda context: tf.nest.map_structure(
+                lambda x: x[context.replica_id_in_sync_group :: n], tasks
+            )
+        )
+
+    def _sum_over_replicas(self, values):
+        if self.strategy.num_replicas_in_sync == 1:
+            return values
+        context = tf.distribute.get_replica_context()
+        flat = context.all_reduce(
+            tf.distribute.ReduceOp.SUM, tf.nest.flatten(values)
+        )
+        return tf.nest.pack_sequence_as(values, flat)
+
+    def _apply(self, optimizer, grads, norm, leaves) -> None:
+        if self._clip_norm is not None:
+            grads, _ = tf.clip_by_global_norm(
+                grads, self._clip_norm, use_norm=norm
+            )
+        if self._clip_value is not None:
+            bound = self._clip_value
+            grads = [tf.clip_by_value(g, -bound, bound) for g in grads]
+        # The optimiser adds up what the replicas hand it, and they all hand
+        # it the same.
+        share = 1.0 / self.strategy.num_replicas_in_sync
+        optimizer.apply([share * g for g in grads], _ordered(leaves))
+
+
+def create_variables(
+    values: Vars, strategy: tf.distribute.Strategy | None = None
+) -> Vars:
+    """Make Keras variables with these values in a strategy's scope.
+
+    Args:
+      values: Vars of tensors.
+      strategy: where they live; the default one if None.
+
+    Returns:
+      Vars of Keras variables named "<player>.<leaf>", "/" written as ".".
+    """
+
+    def create(field, player, leaf, value):
+        return keras.Variable(
+            value,
+            dtype=value.dtype.name,
+            trainable=field != "state",
+            aggregation="only_first_replica",
+            name=f"{player}.{leaf}".replace("/", "."),
+        )
+
+    with (strategy or tf.distribute.get_strategy()).scope():
+        return Vars(
+            *(
+                {
+                    player: {
+                        leaf: create(field, player, leaf, value)
+                        for leaf, value in leaves.items()
+                    }
+                    for player, leaves in part.items()
+                }
+                for field, part in values._asdict().items()
+            )
+        )
+
+
+def latest_checkpoint(folder: str) -> str | None:
+    """Return the path of the newest checkpoint in a folder, if it has one."""
+    if not os.path.isdir(folder):
+        return None
+    return tf.train.latest_checkpoint(folder)
+
+
+def _ordered(leaves: dict) -> list:
+    return [leaves[leaf] for leaf in sorted(leaves)]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,78 @@
+"""The picture of a run: what adaptation makes of classes never trained on."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_metagan import pictures
+from tf_metagan.core import rng
+from tf_metagan.types import TaskBatch, Vars
+
+_ADAPT, _PRIOR, _ADAPTED = range(3)
+
+
+class Panel:
+    """Draws the same unseen tasks again and again, as training goes on."""
+
+    def __init__(
+        self,
+        algorithm,
+        tasks: TaskBatch,
+        names: list[str],
+        *,
+        steps: int,
+        samples: int,
+        seed: int,
+    ):
+        """Fix the tasks and draw what does not change: the scratch column.
+
+        Args:
+          algorithm: what adapts.
+          tasks: episodes of meta-test classes.
+          names: of the classes, one per task.
+          steps: steps of adaptation.
+          samples: images per task and column.
+          seed: of the scratch weights.
+        """
+        self._algorithm = algorithm
+        self._tasks = tasks
+        self._names = names
+        self._steps = steps
+        self._samples = samples
+        self._draw = tf.function(self._draw_task, autograph=False)
+        self._scratch = self._draw_all(algorithm.init(seed))[1]
+
+    def picture(self, vars: Vars) -> np.ndarray:
+        """Adapt `vars` to every task; return uint8 [height, width, 3]."""
+        prior, adapted = self._draw_all(vars)
+        support = self._tasks.support.numpy()
+        support = support.reshape(len(support), -1, *support.shape[3:])
+        return pictures.grid(
+            {
+                "support (unseen classes)": support[:, : self._samples],
+                "prior (no adaptation)": prior,
+                f"adapted, {self._steps} steps": adapted,
+                f"from scratch, {self._steps} steps": self._scratch,
+            },
+            self._names,
+            per_line=4,
+        )
+
+    def _draw_all(self, vars: Vars) -> tuple[np.ndarray, np.ndarray]:
+        both = [
+            self._draw(vars, support, seed)
+            for support, seed in zip(
+                self._tasks.support, self._tasks.seed, strict=True
+            )
+        ]
+        prior, adapted = zip(*both, strict=True)
+        return np.stack(prior), np.stack(adapted)
+
+    def _draw_task(self, vars: Vars, support, seed):
+        adapted, _ = self._algorithm.adapt(
+            vars, support, None, rng.fold(seed, _ADAPT), self._steps
+        )
+        sample = self._algorithm.game.sample
+        return (
+            sample(vars, rng.fold(seed, _PRIOR), self._samples),
+            sample(adapted, rng.fold(seed, _ADAPTED), self._samples),
+        )
