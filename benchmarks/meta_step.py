@@ -31,7 +31,6 @@ from benchmarks import Workload
 
 FORMAT = 1
 ALGOS = ("fomaml", "maml", "reptile")
-GROWTH = (1, 5, 10, 20, 50)
 RESULTS = pathlib.Path(__file__).parent / "results" / "meta_step.json"
 
 _PAUSE = 0.02  # lets the threads of the last turn's process fall asleep
@@ -295,6 +294,12 @@ def _pin(cores: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 
 
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _cpu_seconds() -> float:
     times = os.times()
     return times.user + times.system
@@ -460,7 +465,7 @@ class Worker:
 
 
 def race(
-    cases: Sequence[Case], *, rounds: int, cores: int, seconds: float = 1e9
+    cases: Sequence[Case], *, rounds: int, cores: int, seconds: float
 ) -> list[Row]:
     """Let the cases take turns, A B C A B C ..., and sum up.
 
@@ -530,34 +535,29 @@ def compared(rows: Sequence[Row]) -> list[Row]:
 
 
 class Plan(NamedTuple):
-    """How much is measured.
+    """How much is measured; pairs are (meta-steps, seconds at most).
 
     Attributes:
-      rounds: meta-steps of the main comparison.
-      tryouts: meta-steps of each PyTorch variant before it; 0 takes the
-        variants `favourites` without trying.
-      favourites: variants that are raced when nothing is tried.
+      main: of each contestant of the main comparison.
+      tryouts: of each PyTorch variant before it; None takes `_FAVOURITES`.
       unrolled: race the unrolled form too.
-      growth: numbers of inner steps; empty leaves this out.
-      growth_rounds: meta-steps of each of them.
-      growth_seconds: but no more after this long.
+      growth: of each contestant and number of inner steps.
+      growth_steps: numbers of inner steps; none leaves this out.
     """
 
-    rounds: int
-    tryouts: int
-    favourites: tuple[str, ...]
+    main: tuple[int, float]
+    tryouts: tuple[int, float] | None
     unrolled: bool
-    growth: tuple[int, ...]
-    growth_rounds: int
-    growth_seconds: float
+    growth: tuple[int, float]
+    growth_steps: tuple[int, ...]
 
 
 _FAVOURITES = (
     "adjoint, channels_last, malloc",
     "adjoint, channels_last, malloc, a thread per task",
 )
-FULL = Plan(10, 3, _FAVOURITES, True, GROWTH, 4, 8.0)
-QUICK = Plan(3, 0, _FAVOURITES, False, (1, 5), 2, 2.0)
+FULL = Plan((10, 40.0), (3, 10.0), True, (4, 8.0), (1, 5, 10, 20, 50))
+QUICK = Plan((3, 8.0), None, False, (2, 2.0), (1, 5))
 
 
 def measure(
@@ -586,45 +586,40 @@ def measure(
     main: list[Row] = []
     growth: list[Row] = []
     fed: list[Row] = []
+
+    def run(cases, amount):
+        rounds, seconds = amount
+        return race(cases, rounds=rounds, cores=cores, seconds=seconds)
+
     for algo in algos:
         work = sizes._replace(algo=algo)
-        best: tuple[str, ...] = plan.favourites if torch else ()
+        best = _FAVOURITES if torch else ()
         if torch and plan.tryouts:
-            say(f"{algo}: trying {len(TORCH)} ways to write it in PyTorch")
+            say(f"{algo}: {len(TORCH)} ways to write it in PyTorch")
             cases = [torch_case(work, label, cores=cores) for label in TORCH]
-            found = race(cases, rounds=plan.tryouts, cores=cores)
+            found = run(cases, plan.tryouts)
             tried += compared(found)
             best = _best_of_each(found)
-        say(
-            f"{algo}: the library beside PyTorch "
-            f"({'; '.join(best) or 'absent'})"
-        )
+        say(f"{algo}: the library beside PyTorch")
+        alone = [x for x in best if "workers" not in TORCH[x]]
         cases = [
-            library_case(work),
+            library_case(work, threads=(cores, 1)),
             library_case(work, threads=None),
             *([library_case(work, inner_loop="unrolled")] * plan.unrolled),
             *(torch_case(work, label, cores=cores) for label in best),
-            *(torch_case(work, label, cores=1) for label in best[:1]),
+            *(torch_case(work, label, cores=1) for label in alone),
         ]
-        found = race(cases, rounds=plan.rounds, cores=cores)
-        main += compared(found)
+        main += compared(run(cases, plan.main))
         say(f"{algo}: fed by the input pipeline")
-        case = library_case(work, pipeline=True)
-        fed += race([case], rounds=plan.rounds, cores=cores)
-        for steps in plan.growth:
+        fed += run([library_case(work, pipeline=True)], plan.main)
+        for steps in plan.growth_steps:
             say(f"{algo}: {steps} inner steps")
             long = work._replace(steps=steps)
             cases = [
-                library_case(long),
+                library_case(long, threads=(cores, 1)),
                 *(torch_case(long, label, cores=cores) for label in best[:1]),
             ]
-            found = race(
-                cases,
-                rounds=plan.growth_rounds,
-                cores=cores,
-                seconds=plan.growth_seconds,
-            )
-            growth += compared(found)
+            growth += compared(run(cases, plan.growth))
     return [
         {"title": title, "note": note, "rows": rows}
         for title, note, rows in (
@@ -639,10 +634,10 @@ def measure(
 
 def _best_of_each(rows: Sequence[Row]) -> tuple[str, ...]:
     """Return the fastest label for each way to use threads, fastest first."""
-    best: dict[str, Row] = {}
+    best: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: row.median_s):
-        best.setdefault(row.threads, row)
-    return tuple(row.label for row in best.values())
+        best.setdefault(row.threads, row.label)
+    return tuple(best.values())
 
 
 _MAIN = (
@@ -787,7 +782,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and run; see the docstring of the module."""
     parser = _parser()
     args = parser.parse_args(argv)
-    cores = min(args.cores, len(os.sched_getaffinity(0)))
+    cores = min(args.cores, _usable_cores())
     if args.worker:
         side, label, workload, *rest = json.loads(args.worker)
         serve(Case(side, label, Workload(*workload), *rest), cores=cores)

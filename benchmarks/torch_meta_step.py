@@ -33,6 +33,7 @@ class Variant(NamedTuple):
       leaky: "native"; "mask", multiplication with a tensor of slopes; or
         "function", one kernel each way and no zeros sent back to the input.
       shared: one backward through D(fake) serves both players.
+      joined: the critic sees fake and real images as one batch.
       workers: Python threads that the tasks are spread over.
       malloc: glibc keeps freed memory instead of returning it to the kernel.
     """
@@ -41,6 +42,7 @@ class Variant(NamedTuple):
     conv: str = "native"
     leaky: str = "native"
     shared: bool = True
+    joined: bool = False
     workers: int = 1
     malloc: bool = False
 
@@ -248,9 +250,14 @@ def _losses(d, seen, fake, real, mix, variant):
     interpolate = torch.lerp(fake, real, mix)
     if not interpolate.requires_grad:
         interpolate.requires_grad_()
-    score = critic(d, seen, variant, constant=False).mean()
-    loss_d = score - critic(d, real, variant, constant=False).mean()
-    return loss_d + _penalty(d, interpolate, variant), -score
+    if variant.joined:
+        both = critic(d, torch.cat([seen, real]), variant, constant=False)
+        score, score_real = both.view(2, -1).mean(1)
+    else:
+        score = critic(d, seen, variant, constant=False).mean()
+        score_real = critic(d, real, variant, constant=False).mean()
+    penalty = _penalty(d, interpolate, variant)
+    return score - score_real + penalty, -score
 
 
 def _gradients(d, g, real, z, mix, variant, *, graph):

@@ -11,17 +11,30 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Config": "tf_metagan.config",
+    "MetaGAN": "tf_metagan.model",
     "Settings": "tf_metagan.settings",
     "TaskBatch": "tf_metagan.types",
     "Vars": "tf_metagan.types",
+    "tasks": "tf_metagan.task_stream",
 }
+_TRAINING = ("MetaGAN", "tasks")
 
-__all__ = ["Config", "Settings", "TaskBatch", "Vars", "__version__"]
+__all__ = [
+    "Config",
+    "MetaGAN",
+    "Settings",
+    "TaskBatch",
+    "Vars",
+    "__version__",
+    "tasks",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'tf_metagan' has no attribute '{name}'")
+    if name in _TRAINING:
+        importlib.import_module("tf_metagan.versions").check_training_stack()
     return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 

@@ -2,11 +2,15 @@
 
 import json
 import os
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_metagan import learner as learners
+from tf_metagan import settings as settings_lib
+from tf_metagan.config import Config
 from tf_metagan.core.inner import InnerRule
 from tf_metagan.core.rollout import Rollout, Turn
 from tf_metagan.data import base as data
@@ -14,12 +18,34 @@ from tf_metagan.data import episodes
 from tf_metagan.gan import game as games
 from tf_metagan.learner import Learner, create_variables
 from tf_metagan.settings import Settings
+from tf_metagan.types import Vars
+
+CHECKPOINTS = "ckpt"
+SPLIT_FILE = "split.json"
 
 _FEW_CORES = 4
 
 
+class Run(NamedTuple):
+    """A trained run, ready to adapt and sample.
+
+    Attributes:
+      settings: it was trained with.
+      algorithm: what adapts.
+      vars: meta-weights; their moving average where the run kept one.
+      meta_step: meta-steps done.
+      split: which classes were for training and which for test.
+    """
+
+    settings: Settings
+    algorithm: Any
+    vars: Vars
+    meta_step: int
+    split: data.Split
+
+
 def configure_runtime(settings: Settings) -> None:
-    """Set threads and determinism; call before any other use of TensorFlow.
+    """Set threads, graph options, determinism; call before TensorFlow is used.
 
     On a machine without GPU and with few cores the default is one thread per
     operation and as many operations at a time as there are cores: the meta-
@@ -35,6 +61,9 @@ def configure_runtime(settings: Settings) -> None:
     gpus = tf.config.list_physical_devices("GPU")
     if inter is None and intra is None and cores <= _FEW_CORES and not gpus:
         inter, intra = cores, 1
+    # Fusing convolutions with their bias fails, with an error in the log and
+    # without effect on the result, on graphs of this kind; it gains nothing.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
     if inter is not None:
         tf.config.threading.set_inter_op_parallelism_threads(inter)
     if intra is not None:
@@ -103,10 +132,16 @@ def make_sampler(
     )
 
 
-def make_game(settings: Settings) -> games.Game:
-    """Build the networks and the game they play."""
+def make_networks(settings: Settings) -> dict[str, keras.Model]:
+    """Build the networks that --architecture names, {player: model}."""
     precision = settings.take("precision")
-    networks = settings.call(settings.part("architecture"), dtype=precision)
+    return settings.call(settings.part("architecture"), dtype=precision)
+
+
+def make_game(
+    settings: Settings, networks: dict[str, keras.Model]
+) -> games.Game:
+    """Build the game that the networks play."""
     return games.two_player(
         networks,
         loss=settings.call(settings.part("loss")),
@@ -152,17 +187,22 @@ def make_turns(*, update_order: str, n_critic: int) -> tuple[Turn, ...]:
     return (Turn(("d", "g")),)
 
 
-def make_algorithm(settings: Settings):
+def make_algorithm(
+    settings: Settings, networks: dict[str, keras.Model] | None = None
+):
     """Build everything that is pure: game, inner loop and algorithm.
 
     Args:
       settings: already with the algorithm's own defaults, see
         `with_algorithm_defaults`.
+      networks: {player: built model}; those of --architecture if None.
 
     Returns:
       An `algorithms.base.Algorithm`.
     """
-    rollout = make_rollout(settings, make_game(settings))
+    if networks is None:
+        networks = make_networks(settings)
+    rollout = make_rollout(settings, make_game(settings, networks))
     return settings.call(settings.part("algo"), rollout)
 
 
@@ -187,16 +227,7 @@ def make_learner(
     """Draw the initial meta-weights and give them variables and optimisers."""
     seed = settings.take("seed")
     values = algorithm.init(seed)
-    rate = settings.take("outer_rate")
-    rates_rate = rate
-    if values.inner:
-        chosen = settings.take("rates_outer_rate")
-        rates_rate = rate if chosen is None else chosen
-    with strategy.scope():
-        optimizers = {p: make_optimizer(settings, rate) for p in values.params}
-        rate_optimizers = {
-            p: make_optimizer(settings, rates_rate) for p in values.inner
-        }
+    optimizers, rate_optimizers = make_optimizers(settings, values, strategy)
     return settings.call(
         Learner,
         algorithm,
@@ -208,18 +239,79 @@ def make_learner(
     )
 
 
-def make_optimizer(settings: Settings, rate: float) -> keras.Optimizer:
+def make_optimizers(
+    settings: Settings, vars: Vars, strategy: tf.distribute.Strategy
+) -> tuple[dict[str, keras.Optimizer], dict[str, keras.Optimizer]]:
+    """Build the outer optimisers of weights and of inner quantities.
+
+    Args:
+      settings: takes outer_*, rates_outer_rate and ema.
+      vars: says which players have what to learn.
+      strategy: in whose scope they are made.
+
+    Returns:
+      {player: optimizer} of `params`, and the same of `inner`.
+    """
+    rate = settings.take("outer_rate")
+    rates_rate = rate
+    if vars.inner:
+        chosen = settings.take("rates_outer_rate")
+        rates_rate = rate if chosen is None else chosen
+    with strategy.scope():
+        return (
+            {p: make_optimizer(settings, rate, name=p) for p in vars.params},
+            {
+                p: make_optimizer(settings, rates_rate, name=f"{p}_rates")
+                for p in vars.inner
+            },
+        )
+
+
+def load_run(logdir: str) -> Run:
+    """Load what training left in a folder.
+
+    Args:
+      logdir: the run folder.
+
+    Raises:
+      FileNotFoundError: it holds no run, or no checkpoint yet.
+      OSError: a file is damaged.
+    """
+    settings = with_algorithm_defaults(settings_lib.load(logdir, Config))
+    split = data.load_split(os.path.join(logdir, SPLIT_FILE))
+    folder = os.path.join(logdir, CHECKPOINTS)
+    path = learners.latest_checkpoint(folder)
+    if path is None:
+        raise FileNotFoundError(
+            f"{folder} holds no checkpoint: expected at least one, written "
+            "every --checkpoint_every meta-steps and at the end. Train longer "
+            f"(python -m tf_metagan.train --flagfile={logdir}/run.flags)."
+        )
+    algorithm = make_algorithm(settings)
+    learner = make_learner(
+        settings, algorithm, tf.distribute.get_strategy(), split=split
+    )
+    learner.restore(path)
+    step = int(learner.meta_step.numpy())
+    return Run(settings, algorithm, learner.averaged(), step, split)
+
+
+def make_optimizer(
+    settings: Settings, rate: float, *, name: str
+) -> keras.Optimizer:
     """Build one Keras optimizer with its schedule and moving average.
 
     Args:
       settings: takes outer_* and ema.
       rate: step size after the warm-up.
+      name: of the optimizer.
     """
     ema = settings.take("ema")
     schedule = settings.call(make_schedule, rate=rate)
     return settings.call_with_prefix(
         "outer_",
         settings.part("outer_optimizer"),
+        name=name,
         learning_rate=schedule,
         use_ema=ema > 0.0,
         ema_momentum=ema,

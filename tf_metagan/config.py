@@ -104,7 +104,7 @@ class Config:
         "Number format of the networks; weights and meta-gradients stay "
         "float32.",
         section=RUN,
-        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        choices=("float32", "mixed_bfloat16"),
     )
     strategy: str = setting(
         "auto",

@@ -1,10 +1,12 @@
 """The only owner of variables: meta-weights, outer optimisers, step, seed."""
 
+import contextlib
 import os
 
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tf_metagan.core import tree
 from tf_metagan.types import TaskBatch, Vars
@@ -31,6 +33,7 @@ class Learner:
         outer_clip_norm: float | None = None,
         outer_clip_value: float | None = None,
         strategy: tf.distribute.Strategy | None = None,
+        meta_step: tf.Variable | None = None,
         seed: int = 0,
         split: str = "",
     ):
@@ -44,6 +47,7 @@ class Learner:
           outer_clip_norm: bound on the norm of each player's gradient.
           outer_clip_value: bound on the magnitude of each of its entries.
           strategy: where the variables live; the default one if None.
+          meta_step: int64 counter to go on with; a new one at 0 if None.
           seed: of the run; saved and checked, not used.
           split: text form of the class split; saved and checked, not used.
 
@@ -56,10 +60,12 @@ class Learner:
         self._clip_norm = outer_clip_norm
         self._clip_value = outer_clip_value
         rate_optimizers = rate_optimizers or {}
-        with self.strategy.scope():
-            self.meta_step = tf.Variable(
-                0, dtype=tf.int64, trainable=False, aggregation=_FIRST
-            )
+        if meta_step is None:
+            with self.strategy.scope():
+                meta_step = tf.Variable(
+                    0, dtype=tf.int64, trainable=False, aggregation=_FIRST
+                )
+        self.meta_step = meta_step
         self._fixed = {"seed": tf.Variable(seed, dtype=tf.int64)}
         self._fixed["split"] = tf.Variable(split)
         learned = algorithm.learned(variables.params)
@@ -126,21 +132,23 @@ class Learner:
         total = self.algorithm.meta_gradients(
             self.values(), tasks, tf.convert_to_tensor(self.meta_step)
         )
-        count = tf.cast(tf.shape(tasks.label)[0], tasks.support.dtype)
-        total, count = self._sum_over_replicas((total, count))
-        mean = tree.scale(total, 1.0 / count)
+        mean = self._mean_over_tasks(total, tasks)
         metrics = dict(mean.metrics)
         for (field, player), leaves in self._groups.items():
             grads = _ordered(getattr(mean.grads, field)[player])
             norm = tf.linalg.global_norm(grads)
-            suffix = player.upper() + ("_rates" if field == "inner" else "")
-            metrics[f"grad_norm_outer_{suffix}"] = norm
+            metrics[norm_name(field, player)] = norm
             self._apply(self._optimizers[field, player], grads, norm, leaves)
         for player, leaves in self.variables.state.items():
             for leaf, variable in leaves.items():
                 if variable.dtype.startswith(("float", "bfloat")):
-                    variable.assign(mean.state[player][leaf])
+                    variable.assign_add(mean.state[player][leaf])
         return metrics
+
+    def replica_metrics(self, tasks: TaskBatch) -> dict[str, tf.Tensor]:
+        """Return the metrics of tasks, changing nothing, in replica context."""
+        total = self.algorithm.metrics(self.values(), tasks)
+        return self._mean_over_tasks(total, tasks)
 
     def advance(self) -> None:
         """Count one meta-step."""
@@ -152,8 +160,10 @@ class Learner:
         Raises:
           OSError: it cannot be written; earlier checkpoints are untouched.
         """
+        step = int(self.meta_step.numpy())
         try:
-            return manager.save(checkpoint_number=int(self.meta_step.numpy()))
+            with _quiet():
+                return manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
             raise OSError(
                 f"cannot write a checkpoint to {manager.directory}: "
@@ -180,9 +190,10 @@ class Learner:
         """
         fixed = {name: v.numpy() for name, v in self._fixed.items()}
         try:
-            status = tf.train.Checkpoint(**self._items()).read(path)
+            status = tf.train.Checkpoint(**self._items()).restore(path)
             status.assert_consumed()
         except AssertionError as error:
+            status.expect_partial()  # else TensorFlow warns when it goes
             raise ValueError(
                 f"checkpoint {path} holds other weights than these settings "
                 f"make: {_first_line(error)}. Use the settings it was written "
@@ -245,6 +256,12 @@ class Learner:
             )
         )
 
+    def _mean_over_tasks(self, total, tasks: TaskBatch):
+        """Divide sums over a replica's tasks by the tasks of all replicas."""
+        count = tf.cast(tf.shape(tasks.label)[0], tasks.support.dtype)
+        total, count = self._sum_over_replicas((total, count))
+        return tree.scale(total, 1.0 / count)
+
     def _sum_over_replicas(self, values):
         if self.strategy.num_replicas_in_sync == 1:
             return values
@@ -305,11 +322,38 @@ def create_variables(
         )
 
 
+def norm_name(field: str, player: str) -> str:
+    """Return the name of the metric of an outer gradient's norm.
+
+    Args:
+      field: "params" or "inner".
+      player: name of the player.
+
+    >>> norm_name("params", "d"), norm_name("inner", "g")
+    ('grad_norm_outer_D', 'grad_norm_outer_G_rates')
+    """
+    suffix = player.upper() + ("_rates" if field == "inner" else "")
+    return f"grad_norm_outer_{suffix}"
+
+
 def latest_checkpoint(folder: str) -> str | None:
-    """Return the path of the newest checkpoint in a folder, if it has one."""
-    if not os.path.isdir(folder):
-        return None
-    return tf.train.latest_checkpoint(folder)
+    """Return the path of the newest checkpoint that is still there, if any."""
+    state = tf.train.get_checkpoint_state(folder)
+    for path in reversed(state.all_model_checkpoint_paths if state else ()):
+        if os.path.exists(f"{path}.index"):
+            return path
+    return None
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Hold back what TensorFlow logs about the time a checkpoint took."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(min(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _ordered(leaves: dict) -> list:

@@ -42,17 +42,22 @@ class Panel:
         self._scratch = self._draw_all(algorithm.init(seed))[1]
 
     def picture(self, vars: Vars) -> np.ndarray:
-        """Adapt `vars` to every task; return uint8 [height, width, 3]."""
+        """Adapt `vars` to every task; return uint8 [height, width, 3].
+
+        Adaptation may diverge where training does not: from scratch, or in
+        more steps. Such images are blank, and the column says how many.
+        """
         prior, adapted = self._draw_all(vars)
         support = self._tasks.support.numpy()
         support = support.reshape(len(support), -1, *support.shape[3:])
+        columns = {
+            "support (unseen classes)": support[:, : self._samples],
+            "prior (no adaptation)": prior,
+            f"adapted, {self._steps} steps": adapted,
+            f"from scratch, {self._steps} steps": self._scratch,
+        }
         return pictures.grid(
-            {
-                "support (unseen classes)": support[:, : self._samples],
-                "prior (no adaptation)": prior,
-                f"adapted, {self._steps} steps": adapted,
-                f"from scratch, {self._steps} steps": self._scratch,
-            },
+            dict(_without_diverged(*column) for column in columns.items()),
             self._names,
             per_line=4,
         )
@@ -76,3 +81,14 @@ class Panel:
             sample(vars, rng.fold(seed, _PRIOR), self._samples),
             sample(adapted, rng.fold(seed, _ADAPTED), self._samples),
         )
+
+
+def _without_diverged(
+    caption: str, images: np.ndarray
+) -> tuple[str, np.ndarray]:
+    """Blank images [tasks, n, H, W, C] that are not finite, and count them."""
+    sound = np.isfinite(images).all(axis=(2, 3, 4))
+    if sound.all():
+        return caption, images
+    blank = np.where(sound[..., np.newaxis, np.newaxis, np.newaxis], images, 1)
+    return f"{caption}, {(~sound).sum()} of {sound.size} diverged", blank

@@ -21,13 +21,11 @@ from tf_metagan.learner import Learner
 from tf_metagan.settings import Settings
 
 TRAIN_STREAM, PANEL_STREAM = range(2)
-CHECKPOINTS = "ckpt"
-SPLIT_FILE = "split.json"
 
 _SAMPLES = 8  # images per task and column of a picture
 
-# What may change when a run goes on. Everything else makes it another run.
-_FREE = (
+# Settings that act here and in no part.
+_OWN = (
     "logdir",
     "resume",
     "log_every",
@@ -35,15 +33,20 @@ _FREE = (
     "image_every",
     "keep_checkpoints",
     "max_seconds",
+    "dry_run",
+    "panel_tasks",
+    "adapt_steps",
+)
+
+# What may change when a run goes on. Everything else makes it another run.
+_FREE = (
+    *_OWN,
     "strategy",
     "inter_op_threads",
     "intra_op_threads",
-    "dry_run",
     "data_dir",
     "image_folder",
     "parallel_tasks",
-    "panel_tasks",
-    "adapt_steps",
 )
 
 _EXIT_CODES = types.MappingProxyType(
@@ -70,22 +73,33 @@ def train(settings: Settings[Config]) -> int:
     settings = assembly.with_algorithm_defaults(settings)
     assembly.configure_runtime(settings)
 
-    # Data: classes, their division, the stream of episodes.
+    # Data: classes, their division, the streams of episodes.
+    config = settings.config
     images = assembly.load_images(settings)
     split = assembly.make_split(settings, images)
     sampler = assembly.make_sampler(
         settings, images, classes=split.train, stream=TRAIN_STREAM
+    )
+    unseen = assembly.make_sampler(
+        settings,
+        images,
+        classes=split.test,
+        stream=PANEL_STREAM,
+        meta_batch=config.panel_tasks,
     )
 
     # The meta-learning rule, and the variables it learns.
     algorithm = assembly.make_algorithm(settings)
     strategy = assembly.make_strategy(settings)
     learner = assembly.make_learner(settings, algorithm, strategy, split=split)
-    for name in (*_FREE, "meta_steps"):
+    for name in (*_OWN, "meta_steps"):
         settings.take(name)
-    config = settings.config
+    latest = None
     if config.logdir and not config.dry_run:
-        check_resumable(settings, config.logdir)
+        latest = find_checkpoint(settings, split, config.logdir)
+    if latest:
+        learner.restore(latest)
+        logging.info("going on from %s", latest)
     settings.check_all_used()
     logging.info("%s", _summary(learner, split, sampler.num_kinds))
     if config.dry_run:
@@ -99,19 +113,15 @@ def train(settings: Settings[Config]) -> int:
     )
     os.makedirs(logdir, exist_ok=True)
     manager = learner.manager(
-        os.path.join(logdir, CHECKPOINTS), keep=config.keep_checkpoints
+        os.path.join(logdir, assembly.CHECKPOINTS), keep=config.keep_checkpoints
     )
-    latest = learners.latest_checkpoint(manager.directory)
-    if latest:
-        learner.restore(latest)
-        logging.info("going on from %s", latest)
     settings.save(
         logdir, command="tf_metagan.train", devices=_devices(strategy)
     )
-    data.save_split(split, os.path.join(logdir, SPLIT_FILE))
+    data.save_split(split, os.path.join(logdir, assembly.SPLIT_FILE))
 
     # The loop.
-    view = make_panel(settings, algorithm, images, split)
+    view = make_panel(config, algorithm, unseen)
     start = int(learner.meta_step.numpy())
     end = config.meta_steps if algorithm.learns else start
     with report.Report(logdir, start_step=start, meta_steps=end) as log:
@@ -119,46 +129,59 @@ def train(settings: Settings[Config]) -> int:
         with _Signals() as signals:
             _loop(config, learner, sampler, manager, log, view, signals, end)
         step = int(learner.meta_step.numpy())
+        if not latest or step > start:
+            learner.save(manager)
         if not signals.received:
             path = log.image(step, view.picture(learner.averaged()))
             log.say(f"{step} meta-steps done, picture: {path}")
-        if not latest or step > start:
-            learner.save(manager)
     return signals.exit_code
 
 
 def _loop(
     config, learner: Learner, sampler, manager, log, view, signals, end: int
 ) -> None:
-    """Train up to meta-step `end`, a signal, or the end of the time."""
+    """Train up to meta-step `end`, a signal, or the end of the time.
+
+    Nothing is saved or shown of a state that was not seen to be sound.
+    """
     step = int(learner.meta_step.numpy())
     tasks = iter(sampler.dataset(step))
     good = replay.Known(step, learner.snapshot())
-    began = logged = time.monotonic()
-    while step < end and not signals.received:
+    began = time.monotonic()
+    logged = step, began
+    stop = step >= end or signals.received
+    while not stop:
         metrics = learner.step(next(tasks))
         step += 1
-        if step % config.log_every == 0 or step == end:
-            flat = flatten(metrics)
+        seconds = time.monotonic() - began
+        late = config.max_seconds and seconds > config.max_seconds
+        stop = step == end or signals.received or late
+        to_log = step % config.log_every == 0 or step == end
+        to_save = step % config.checkpoint_every == 0
+        to_show = step % config.image_every == 0 and step < end
+        if not (to_log or to_save or to_show or stop):
+            continue
+        flat = flatten(metrics)
+        try:
+            report.check_finite(flat, (good.step + 1, step))
+        except FloatingPointError as error:
+            logdir = os.path.dirname(manager.directory)
+            raise replay.explain(
+                error, learner, sampler, good, step, logdir
+            ) from error
+        good = replay.Known(step, learner.snapshot())
+        if to_log:
+            done = (step - logged[0]) * config.meta_batch
             now = time.monotonic()
-            done = (step - good.step) * config.meta_batch
-            flat["tasks_per_second"] = done / (now - logged)
-            try:
-                log.train(step, flat)
-            except FloatingPointError as error:
-                folder = os.path.join(os.path.dirname(manager.directory))
-                raise replay.explain(
-                    error, learner, sampler, good, step, folder
-                ) from error
-            good = replay.Known(step, learner.snapshot())
-            logged = time.monotonic()
-        if step % config.checkpoint_every == 0:
+            flat["tasks_per_second"] = done / (now - logged[1])
+            log.train(step, flat)
+            logged = step, now
+        if to_save:
             learner.save(manager)
-        if step % config.image_every == 0 and step < end:
+        if to_show:
             log.image(step, view.picture(learner.averaged()))
-        if config.max_seconds and time.monotonic() - began > config.max_seconds:
+        if late:
             log.say(f"--max_seconds is over at meta-step {step}")
-            return
 
 
 def flatten(metrics: dict) -> dict[str, float]:
@@ -180,16 +203,8 @@ def flatten(metrics: dict) -> dict[str, float]:
     return flat
 
 
-def make_panel(settings, algorithm, images, split) -> panel.Panel:
-    """Return the picture of a run: fixed tasks of its meta-test classes."""
-    config = settings.config
-    sampler = assembly.make_sampler(
-        settings,
-        images,
-        classes=split.test,
-        stream=PANEL_STREAM,
-        meta_batch=config.panel_tasks,
-    )
+def make_panel(config: Config, algorithm, sampler) -> panel.Panel:
+    """Return the picture of a run: the first tasks of unseen classes."""
     tasks = sampler.batch(0)
     steps = config.adapt_steps
     return panel.Panel(
@@ -202,19 +217,25 @@ def make_panel(settings, algorithm, images, split) -> panel.Panel:
     )
 
 
-def check_resumable(settings: Settings[Config], logdir: str) -> None:
-    """Refuse to go on with a run under settings that make it another one.
+def find_checkpoint(
+    settings: Settings[Config], split: data.Split, logdir: str
+) -> str | None:
+    """Return the checkpoint to go on from, if the folder holds this run.
 
     Args:
       settings: of this start.
+      split: of this start.
       logdir: folder of the run; one without a checkpoint is always right.
 
     Raises:
-      ValueError: resuming is switched off, or a setting differs.
+      ValueError: resuming is switched off, or a setting or the classes differ.
     """
     config = settings.config
-    if not learners.latest_checkpoint(os.path.join(logdir, CHECKPOINTS)):
-        return
+    latest = learners.latest_checkpoint(
+        os.path.join(logdir, assembly.CHECKPOINTS)
+    )
+    if not latest:
+        return None
     if not config.resume:
         raise ValueError(
             f"--logdir={logdir} holds a run and --noresume was given. Choose "
@@ -225,7 +246,7 @@ def check_resumable(settings: Settings[Config], logdir: str) -> None:
     if config.outer_schedule == "constant":
         free.add("meta_steps")
     differing = [
-        f"--{name}={getattr(config, name)} (was {value})"
+        f"{settings.as_flag(name)} (was {value})"
         for name, value in vars(stored).items()
         if name not in free and value != getattr(config, name)
     ]
@@ -236,6 +257,16 @@ def check_resumable(settings: Settings[Config], logdir: str) -> None:
             f"(--flagfile={logdir}/{settings_lib.FLAGS_FILE}) or choose "
             "another --logdir."
         )
+    before = data.load_split(os.path.join(logdir, assembly.SPLIT_FILE))
+    if before != split:
+        raise ValueError(
+            f"--logdir={logdir} holds a run on other classes: "
+            f"{len(before.train)} for training and {len(before.test)} for the "
+            f"test, or of other names, than the {len(split.train)} and "
+            f"{len(split.test)} found now. Bring the data set back to what it "
+            "was, or choose another --logdir."
+        )
+    return latest
 
 
 def _summary(learner: Learner, split: data.Split, tasks: int) -> str:

@@ -34,10 +34,12 @@ class Algorithm(abc.ABC):
     Attributes:
       defaults: settings in which the rule departs from the common defaults.
       learns: whether meta-steps change anything.
+      least_steps: smallest number of inner steps that makes sense.
     """
 
     defaults: ClassVar[Mapping[str, object]] = MappingProxyType({})
     learns: ClassVar[bool] = True
+    least_steps: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -56,7 +58,17 @@ class Algorithm(abc.ABC):
             loop learns; the others keep their initial value.
           parallel_tasks: how many tasks may be worked on at the same time;
             costs memory, changes nothing else.
+
+        Raises:
+          ValueError: there are fewer inner steps than the rule needs.
         """
+        if inner_steps < self.least_steps:
+            raise ValueError(
+                f"--inner_steps={inner_steps} leaves this rule nothing to "
+                f"learn from: expected at least {self.least_steps}. Use "
+                f"--inner_steps={self.least_steps}; with --adapt= (nothing) "
+                "the players do not adapt."
+            )
         self.rollout = rollout
         self.game = rollout.game
         self.inner_steps = inner_steps
@@ -100,8 +112,73 @@ class Algorithm(abc.ABC):
           meta_step: int64 scalar, number of the meta-step from 0.
 
         Returns:
-          Result whose every entry is a sum over the tasks.
+          Result whose every entry is a sum over the tasks, and whose state is
+          the sum of the changes: exactly zero for what does not change.
         """
+
+        def one(task):
+            result = self.task_gradients(vars, task, meta_step)
+            change = tree.zip_map(tf.subtract, result.state, vars.state)
+            return result._replace(state=change)
+
+        zero = Result(
+            grads=Vars(
+                tree.zeros_like(self.learned(vars.params)),
+                {},
+                tree.zeros_like(vars.inner),
+            ),
+            state=tree.zeros_like(vars.state),
+            metrics=self._zero_metrics(tasks),
+        )
+        return self._sum_over_tasks(tasks, one, zero)
+
+    def metrics(self, vars: Vars, tasks: TaskBatch) -> dict[str, tf.Tensor]:
+        """Return the metrics of `meta_gradients` without the gradients.
+
+        Args:
+          vars: meta-weights.
+          tasks: a TaskBatch of any number of tasks, none included.
+
+        Returns:
+          {name: sum over the tasks}.
+        """
+        return self._sum_over_tasks(
+            tasks,
+            lambda task: self._adaptation_metrics(vars, task),
+            self._zero_metrics(tasks),
+        )
+
+    def _adaptation_metrics(self, vars: Vars, task: Task) -> dict:
+        shapes = self.metric_shapes()
+        names = {f"{p.upper()}_val": p for p in self.game.players}
+        each = all(shapes[name] for name in names)
+
+        def validate(carry, index):
+            outcome = self.rollout.validate(vars, carry, index, task)
+            return {name: outcome.loss[p] for name, p in names.items()}
+
+        def visit(index, _, moved, log):
+            after = validate(moved.carry, index) if each else {}
+            return rollouts.note(log, index, {**moved.metrics, **after})
+
+        rows = (*self.rollout.metric_names(), *(names if each else ()))
+        k, dtype = self.inner_steps, task.support.dtype
+        log = {name: tf.zeros([k], dtype) for name in rows}
+        carry, log = self.rollout.scan(vars, task, k, visit, log)
+        if not each:
+            log.update(validate(carry, k - 1))
+        return self._task_metrics(
+            vars, self.rollout.assemble(vars, carry), log
+        )
+
+    def _zero_metrics(self, tasks: TaskBatch) -> dict[str, tf.Tensor]:
+        return {
+            name: tf.zeros(shape, tasks.support.dtype)
+            for name, shape in self.metric_shapes().items()
+        }
+
+    def _sum_over_tasks(self, tasks: TaskBatch, one, zero):
+        """Return `zero` plus the sum of `one(task)`."""
 
         def body(number, total):
             task = Task(
@@ -115,22 +192,8 @@ class Algorithm(abc.ABC):
                     )
                 )
             )
-            one = self.task_gradients(vars, task, meta_step)
-            return number + 1, tree.add(total, one)
+            return number + 1, tree.add(total, one(task))
 
-        dtype = tasks.support.dtype
-        zero = Result(
-            grads=Vars(
-                tree.zeros_like(self.learned(vars.params)),
-                {},
-                tree.zeros_like(vars.inner),
-            ),
-            state=tree.zeros_like(vars.state),
-            metrics={
-                name: tf.zeros(shape, dtype)
-                for name, shape in self.metric_shapes().items()
-            },
-        )
         _, total = tf.while_loop(
             lambda number, total: number < tf.shape(tasks.label)[0],
             body,
@@ -141,13 +204,12 @@ class Algorithm(abc.ABC):
 
     def _task_metrics(self, vars: Vars, adapted: Vars, log: dict) -> dict:
         """Return `log` with how far each player moved."""
-        moved = self.rollout.adapted(vars.params)
         norms = {
             f"inner_update_norm_{p.upper()}": tree.global_norm(
-                [adapted.params[p][leaf] - w for leaf, w in leaves.items()]
+                [adapted.params[p][leaf] - w for leaf, w in weights.items()]
             )
-            for p, leaves in moved.items()
-            if leaves
+            for p, weights in vars.params.items()
+            if p in self.rollout.rules
         }
         return {**log, **norms}
 

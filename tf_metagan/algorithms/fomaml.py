@@ -81,7 +81,11 @@ class Fomaml(base.Algorithm):
             dtype=dtype,
         )
         learned = self.learned(vars.params)
-        wrt = {p: tuple(leaves) for p, leaves in learned.items() if leaves}
+        wanted, moving = learned, {}
+        if self._learns_rates:  # of every leaf that moves, learned or not
+            moving = self.rollout.adapted(vars.params)
+            wanted = tree.merge(learned, moving)
+        wrt = {p: tuple(leaves) for p, leaves in wanted.items() if leaves}
 
         def visit(index, _, moved, extra):
             grads, log, history = extra
@@ -90,7 +94,7 @@ class Fomaml(base.Algorithm):
                 *self.rollout.validation(index, task),
                 wrt,
             )
-            slopes = {p: slopes.get(p, {}) for p in learned}
+            slopes = {p: slopes.get(p, {}) for p in wanted}
             values = {f"{p.upper()}_val": x for p, x in outcome.loss.items()}
             log = rollouts.note(log, index, {**moved.metrics, **values})
             if self._learns_rates:
@@ -98,12 +102,15 @@ class Fomaml(base.Algorithm):
                     self.rollout.adapted(slopes), weights[index]
                 )
                 history = _record(history, index, moved.directions, validated)
+            slopes = {
+                p: {leaf: slopes[p][leaf] for leaf in leaves}
+                for p, leaves in learned.items()
+            }
             return tree.add_scaled(grads, weights[index], slopes), log, history
 
         log = {name: tf.zeros([k], dtype) for name in self._names()}
         history = ()
         if self._learns_rates:
-            moving = self.rollout.adapted(learned)
             history = _empty_history((moving, moving), k)
         carry, (grads, log, history) = self.rollout.scan(
             vars,
@@ -116,9 +123,7 @@ class Fomaml(base.Algorithm):
         adapted = self.rollout.assemble(vars, carry)
         inner = vars.inner
         if self._learns_rates:
-            inner = self._rate_gradients(
-                vars, self.rollout.adapted(learned), history
-            )
+            inner = self._rate_gradients(vars, moving, history)
         return base.Result(
             grads=Vars(grads, {}, inner),
             state=adapted.state,

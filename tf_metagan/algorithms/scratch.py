@@ -1,6 +1,7 @@
 """The control row of every table: no meta-learning at all."""
 
 from tf_metagan.algorithms import base
+from tf_metagan.core import tree
 from tf_metagan.core.rollout import Task
 from tf_metagan.types import Vars
 
@@ -14,6 +15,7 @@ class Scratch(base.Algorithm):
     """
 
     learns = False
+    least_steps = 0
 
     def learned(self, params: dict) -> dict:
         """Return no leaf of any player."""
@@ -26,6 +28,7 @@ class Scratch(base.Algorithm):
     def task_gradients(self, vars: Vars, task: Task, meta_step) -> base.Result:
         """Return empty gradients and the unchanged state."""
         del task, meta_step
-        return base.Result(
-            Vars({p: {} for p in vars.params}, {}, vars.inner), vars.state, {}
+        nothing = Vars(
+            {p: {} for p in vars.params}, {}, tree.zeros_like(vars.inner)
         )
+        return base.Result(nothing, vars.state, {})

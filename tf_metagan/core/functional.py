@@ -44,7 +44,8 @@ def from_keras(model: keras.Model) -> Network:
 
     Raises:
       ValueError: the model is not built, or a layer's name was numbered by
-        Keras, which gives the same layer another name at its next build.
+        Keras, which gives the same layer another name at its next build, or
+        two weights have one name.
     """
     if not model.built:
         raise ValueError(
@@ -111,23 +112,19 @@ def _is_seed_state(variable: keras.Variable) -> bool:
 def _leaf_names(model: keras.Model) -> dict[tuple[str, int], str]:
     """Map each variable to its leaf; refuse numbered and repeated names."""
     found: dict[tuple[str, int], str] = {}
+    for layer in model._flatten_layers(include_self=False):
+        if layer.variables:
+            _refuse_numbered(layer, model)
 
     def visit(layer, prefix):
         for child in layer.layers:
             path = f"{prefix}{child.name}"
-            if child.variables:
-                _refuse_numbered(child, model)
             if isinstance(child, keras.Model):
                 visit(child, path + "/")
                 continue
             for variable in child.variables:
-                parts = variable.path.split("/")
-                inside = (
-                    parts[len(parts) - parts[::-1].index(child.name) :]
-                    if child.name in parts
-                    else parts[-1:]
-                )
-                found[variable.path, id(variable)] = "/".join([path, *inside])
+                inside = _path_inside(child, variable)
+                found[variable.path, id(variable)] = f"{path}/{inside}"
 
     visit(model, "")
     missing = [v.path for v in model.variables if (v.path, id(v)) not in found]
@@ -142,10 +139,19 @@ def _leaf_names(model: keras.Model) -> dict[tuple[str, int], str]:
     return found
 
 
+def _path_inside(layer: keras.Layer, variable: keras.Variable) -> str:
+    """Return a variable's path from its layer on, without the layer's name."""
+    *scopes, name = variable.path.split("/")
+    if layer.name not in scopes:
+        return name
+    last = len(scopes) - scopes[::-1].index(layer.name)
+    return "/".join([*scopes[last:], name])
+
+
 def _refuse_numbered(layer: keras.Layer, model: keras.Model) -> None:
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(layer).__name__)
-    automatic = re.escape(snake.lower()).replace("_", "_?")
-    if re.fullmatch(automatic + r"(_\d+)?", layer.name):
+    # Keras turns PReLU into "p_re_lu", then "p_re_lu_1".
+    automatic = type(layer).__name__.lower().replace("_", "")
+    if re.sub(r"_\d+$", "", layer.name).replace("_", "") == automatic:
         raise ValueError(
             f"layer {layer.name!r} of model {model.name!r} has the name Keras "
             "numbered it with, which changes from build to build; weights are "

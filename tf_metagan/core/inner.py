@@ -45,7 +45,7 @@ class InnerRule(NamedTuple):
         for leaf, weight in params.items():
             if self.learned_rates == "layer_step":
                 inner[f"rate/{leaf}"] = tf.fill(
-                    [self.steps], tf.cast(self.rate, weight.dtype)
+                    [self.steps], tf.constant(self.rate, weight.dtype)
                 )
             elif self.learned_rates == "weight":
                 inner[f"rate/{leaf}"] = self.rate * tf.ones_like(weight)

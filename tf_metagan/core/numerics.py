@@ -21,7 +21,7 @@ def safe_sqrt(x: tf.Tensor) -> tf.Tensor:
     Source: ours; the usual double `where`, with a threshold that keeps
       x ** -1.5 inside float32.
     """
-    positive = x > tf.cast(_TINY, x.dtype)
+    positive = x > _TINY
     inside = tf.where(positive, x, tf.ones_like(x))
     return tf.where(positive, tf.sqrt(inside), tf.zeros_like(x))
 
@@ -39,4 +39,4 @@ def norm(x: tf.Tensor, *, axis: tuple[int, ...]) -> tf.Tensor:
     Source: a constant inside the root, as TF-GAN's penalty has it.
     """
     squares = tf.reduce_sum(tf.square(x), axis=list(axis))
-    return tf.sqrt(squares + tf.cast(1e-12, x.dtype))
+    return tf.sqrt(squares + 1e-12)

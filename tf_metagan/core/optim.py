@@ -139,8 +139,8 @@ def adam(
             v[k] = inner_beta2 * slots["v"][k]
             v[k] += (1.0 - inner_beta2) * tf.square(g)
             t[k] = slots["t"][k] + 1.0
-            mean = m[k] / (1.0 - tf.pow(tf.cast(inner_beta1, g.dtype), t[k]))
-            square = v[k] / (1.0 - tf.pow(tf.cast(inner_beta2, g.dtype), t[k]))
+            mean = m[k] / (1.0 - inner_beta1 ** t[k])
+            square = v[k] / (1.0 - inner_beta2 ** t[k])
             direction[k] = mean / root(hold(square))
         return direction, {"m": m, "v": v, "t": t}
 
@@ -159,9 +159,9 @@ def _zeros(*slots: str):
 
 def _root(epsilon: float, placement: str):
     if placement == "inside":
-        return lambda v: tf.sqrt(v + tf.cast(epsilon, v.dtype))
+        return lambda v: tf.sqrt(v + epsilon)
     if placement == "outside":
-        return lambda v: numerics.safe_sqrt(v) + tf.cast(epsilon, v.dtype)
+        return lambda v: numerics.safe_sqrt(v) + epsilon
     raise ValueError(
         f"epsilon_placement={placement!r} is unknown. Use 'inside', "
         "sqrt(v + eps), or 'outside', sqrt(v) + eps."

@@ -85,7 +85,17 @@ def meta_gradient(
         params=_only(learned, _rest(vars.params, rollout.adapted(vars.params))),
         inner=vars.inner,
     )
-    forward = functools.partial(_taped_step, rollout, vars, task, free)
+    # Where players move one after the other, a step itself has paths through
+    # the opponent's weights.
+    forward = functools.partial(
+        _taped_step,
+        rollout,
+        vars,
+        task,
+        free,
+        alone=cross_player == "stop"
+        and sum(turn.repeats for turn in rollout.turns) > 1,
+    )
 
     def seen(player: str) -> tuple[str, ...]:
         return players if cross_player == "full" else (player,)
@@ -149,7 +159,7 @@ def meta_gradient(
     return grads, rollout.assemble(vars, carry), log
 
 
-def _taped_step(rollout, vars, task, free, carry, index):
+def _taped_step(rollout, vars, task, free, carry, index, *, alone):
     with tf.GradientTape(
         persistent=True, watch_accessed_variables=False
     ) as tape:
@@ -157,7 +167,9 @@ def _taped_step(rollout, vars, task, free, carry, index):
         carry = tf.nest.map_structure(tf.identity, carry)
         held = tf.nest.map_structure(tf.identity, free)
         tape.watch((carry.params, carry.slots, held))
-        moved = rollout.step(_with_free(vars, held), carry, index, task)
+        moved = rollout.step(
+            _with_free(vars, held), carry, index, task, alone=alone
+        )
     return tape, (carry, held), moved
 
 
@@ -176,18 +188,40 @@ def _validation(rollout, vars, task, free, index, moved):
             index,
             task,
         )
+    # One backward pass per term; players that share a term share its pass.
+    terms = {
+        name: tape.gradient(term, (params, held.params))
+        for name, term in (outcome.terms or outcome.loss).items()
+    }
+    mixes = outcome.mix or {p: {p: 1.0} for p in players}
     slopes = {}
     for p in players:
-        own = _own(held, p)
-        wanted, required = tape.gradient(outcome.loss[p], (params, own.params))
-        tree.require_connected({p: required.get(p, {})})
+        wanted, required = tf.nest.map_structure(
+            lambda x, *parts, mix=mixes[p]: _mixed(parts, mix),
+            (params, held.params),
+            *(terms[name] for name in mixes[p]),
+        )
+        required = _own_player(required, p)
+        tree.require_connected(required)
         wanted = tf.nest.map_structure(
             lambda g, x: tf.zeros_like(x) if g is None else g, wanted, params
         )
-        slopes[p] = Adjoint(
-            wanted, {}, Free(required, tree.zeros_like(own.inner))
-        )
+        inner = tree.zeros_like(_own_player(held.inner, p))
+        slopes[p] = Adjoint(wanted, {}, Free(required, inner))
     return outcome.loss, slopes
+
+
+def _mixed(parts, mix):
+    """Return the sum of factor * part over the parts that are connected."""
+    return functools.reduce(
+        lambda a, b: b if a is None else a + b,
+        (
+            part if factor == 1.0 else factor * part
+            for part, factor in zip(parts, mix.values(), strict=True)
+            if part is not None
+        ),
+        None,
+    )
 
 
 def _forward(rollout: Rollout, vars: Vars, task: Task, steps: int, start):
@@ -251,9 +285,11 @@ def _of(carry: Carry, players) -> tuple[dict, dict]:
 
 
 def _own(free: Free, player: str) -> Free:
-    return Free(
-        *({p: x for p, x in part.items() if p == player} for part in free)
-    )
+    return Free(*(_own_player(part, player) for part in free))
+
+
+def _own_player(part: dict, player: str) -> dict:
+    return {p: x for p, x in part.items() if p == player}
 
 
 def _rest(params: dict, adapted: dict) -> dict:

@@ -4,7 +4,9 @@ A seed is an int64 tensor of shape [2]. Streams are separated by `fold`, never
 by drawing twice from the same seed. Everything is built from the integer bits
 of the Philox counter generator, which are the same in eager mode, in graphs,
 under XLA and in TensorFlow 2.15 and later, and do not depend on how many
-numbers are asked for: the first n of n + m numbers are the n numbers.
+numbers are asked for: the first n of n + m numbers are the n numbers. (Normal
+numbers up to their last place: the logarithm of a number may round otherwise
+in a vector than alone.)
 """
 
 import math
@@ -45,23 +47,22 @@ def fold(seed: tf.Tensor, *integers: int | tf.Tensor) -> tf.Tensor:
 
 
 def uniform(seed: tf.Tensor, shape, dtype=tf.float32) -> tf.Tensor:
-    """Draw from the open interval (0, 1): u = (bits / 256 + 1/2) / 2^24.
+    """Draw from the open interval (0, 1): u = (bits // 2^9 + 1/2) / 2^23.
 
     Args:
       seed: int64 [2].
       shape: shape of the result, Python integers or an integer vector.
-      dtype: floating type of the result.
+      dtype: tf.float32 or tf.float64.
 
     Returns:
-      Values in (0, 1), 2^24 distinct ones. Never 0 nor 1 in float32 and wider.
+      Values in (0, 1), 2^23 distinct ones, the same in both types. Never 0 nor
+      1: with one bit more, adding 1/2 would round up to 1 in float32.
     """
     bits = tf.random.stateless_uniform(
         shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg=_ALG
     )
-    wide = tf.cast(
-        tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), dtype
-    )
-    return (wide + 0.5) * 2.0**-24
+    high = tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32))
+    return (tf.cast(high, dtype) + 0.5) * 2.0**-23
 
 
 def normal(seed: tf.Tensor, shape, dtype=tf.float32) -> tf.Tensor:
@@ -70,10 +71,10 @@ def normal(seed: tf.Tensor, shape, dtype=tf.float32) -> tf.Tensor:
     Args:
       seed: int64 [2].
       shape: shape of the result, Python integers or an integer vector.
-      dtype: floating type of the result.
+      dtype: tf.float32 or tf.float64.
 
     Returns:
-      Standard normal values, magnitude at most 5.9.
+      Standard normal values, magnitude at most 5.8.
 
     Source: Box and Muller (1958); one output per pair keeps the sequence
       independent of how many numbers are asked for.

@@ -134,7 +134,9 @@ class Rollout:
         """Return the start of a task: meta-weights and initial statistics."""
         params = self.adapted(vars.params)
         slots = {
-            p: rule.slots(params[p], vars.inner.get(p, {}), vars.state[p])
+            p: rule.slots(
+                params[p], vars.inner.get(p, {}), vars.state.get(p, {})
+            )
             for p, rule in self.rules.items()
         }
         network = tree.select(
@@ -147,13 +149,19 @@ class Rollout:
         slots = {
             p: rule.carried(carry.slots[p]) for p, rule in self.rules.items()
         }
-        return Vars(
-            params=tree.merge(vars.params, carry.params),
-            state=tree.merge(carry.state, slots),
-            inner=vars.inner,
+        return self._played(vars, carry)._replace(
+            state=tree.merge(carry.state, slots)
         )
 
-    def step(self, vars: Vars, carry: Carry, index, task: Task) -> Moved:
+    def _played(self, vars: Vars, carry: Carry) -> Vars:
+        """Return what the game is to see: without optimiser statistics."""
+        return vars._replace(
+            params=tree.merge(vars.params, carry.params), state=carry.state
+        )
+
+    def step(
+        self, vars: Vars, carry: Carry, index, task: Task, *, alone=False
+    ) -> Moved:
         """Let every turn of one inner step happen.
 
         Args:
@@ -161,6 +169,8 @@ class Rollout:
           carry: the weights before the step.
           index: int32 scalar, number of the step from 0.
           task: images and seed.
+          alone: to whoever differentiates the step, each move depends on the
+            mover's own weights only; the values are the same.
         """
         real = _at(task.support, index)
         others = None if task.others is None else _at(task.others, index)
@@ -170,16 +180,15 @@ class Rollout:
             for repeat in range(turn.repeats):
                 wrt = {p: tuple(carry.params[p]) for p in turn.players}
                 wrt = {p: leaves for p, leaves in wrt.items() if leaves}
-                grads, outcome = self.game.gradients(
-                    self.assemble(vars, carry),
-                    real,
-                    others,
-                    rng.fold(seed, number, repeat),
+                grads, outcome = self._gradients(
+                    self._played(vars, carry),
+                    (real, others, rng.fold(seed, number, repeat)),
                     wrt,
+                    alone=alone,
                 )
                 for p in turn.players:
                     metrics[f"{p.upper()}_loss"] = outcome.loss[p]
-                metrics.update(outcome.metrics)
+                metrics = {**outcome.metrics, **metrics}  # the first counts
                 params, slots = dict(carry.params), dict(carry.slots)
                 for p in wrt:
                     rule = self.rules[p]
@@ -192,6 +201,24 @@ class Rollout:
                     directions[p] = tree.add(directions[p], toward)
                 carry = Carry(params, outcome.state, slots)
         return Moved(carry, directions, metrics)
+
+    def _gradients(self, vars: Vars, data, wrt: dict, *, alone: bool):
+        """Return the game's gradients; with `alone`, opponents constant."""
+        if not alone or not wrt:
+            return self.game.gradients(vars, *data, wrt)
+        grads = {}
+        for mover, leaves in wrt.items():
+            held = {
+                p: x
+                if p == mover
+                else tf.nest.map_structure(tf.stop_gradient, x)
+                for p, x in vars.params.items()
+            }
+            own, outcome = self.game.gradients(
+                vars._replace(params=held), *data, {mover: leaves}
+            )
+            grads.update(own)
+        return grads, outcome
 
     def metric_names(self) -> tuple[str, ...]:
         """Return the names `step` reports."""
@@ -263,7 +290,7 @@ class Rollout:
     def validate(self, vars: Vars, carry: Carry, index, task: Task):
         """Return the Outcome on the query images after step `index`."""
         return self.game.losses(
-            self.assemble(vars, carry), *self.validation(index, task)
+            self._played(vars, carry), *self.validation(index, task)
         )
 
     def validation(self, index, task: Task):

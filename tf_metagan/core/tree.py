@@ -15,7 +15,14 @@ def add(a, b):
 
 def scale(a, factor):
     """Return factor * a, leaf by leaf; the factor takes each leaf's dtype."""
-    return zip_map(lambda x: tf.cast(factor, x.dtype) * x, a)
+
+    def times(x):
+        # A Python number stays exact; tf.cast would round it to float32.
+        return (
+            tf.cast(factor, x.dtype) if tf.is_tensor(factor) else factor
+        ) * x
+
+    return zip_map(times, a)
 
 
 def zeros_like(a):

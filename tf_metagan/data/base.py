@@ -299,6 +299,9 @@ def load_split(path: str | os.PathLike) -> Split:
 def to_range(images: np.ndarray, *, dtype: str = "float32") -> np.ndarray:
     """Convert bytes to the game's value range: x / 127.5 - 1.
 
+    Computed as (x - 127.5) * (1 / 127.5), where only the product is rounded:
+    graph optimisers turn divisions into products, which rounds otherwise.
+
     Args:
       images: uint8, any shape.
       dtype: floating type.
@@ -309,7 +312,8 @@ def to_range(images: np.ndarray, *, dtype: str = "float32") -> np.ndarray:
     >>> to_range(np.array([0, 255], np.uint8)).tolist()
     [-1.0, 1.0]
     """
-    return images.astype(dtype) / np.asarray(127.5, dtype) - 1
+    middle, scale = np.asarray([127.5, 1 / 127.5], dtype)
+    return (images.astype(dtype) - middle) * scale
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:

@@ -90,7 +90,7 @@ def read(path: Path) -> base.ClassImages:
       OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile or
       zlib.error: the file is damaged.
     """
-    with np.load(path, allow_pickle=False) as content:
+    with open(path, "rb") as file, np.load(file) as content:
         source = base.ClassImages(
             images=content["images"],
             first=content["first"],

@@ -173,7 +173,7 @@ class EpisodeSampler:
           Dataset of TaskBatch, in order and prefetched.
         """
         meta_steps = tf.data.Dataset.range(start, tf.int64.max)
-        return meta_steps.map(self.batch, deterministic=True).prefetch(2)
+        return meta_steps.map(self.batch).prefetch(2)
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
     def _batch(self, meta_step: tf.Tensor) -> TaskBatch:
@@ -285,7 +285,7 @@ class EpisodeSampler:
     def _fetch(self, places: tf.Tensor, knots: tf.Tensor | None) -> tf.Tensor:
         """Fetch images [..., H, W, C], convert and distort them."""
         images = tf.cast(tf.gather(self._images, places), self._dtype)
-        images = images / 127.5 - 1
+        images = (images - 127.5) * (1 / 127.5)  # as base.to_range
         if knots is None:
             return images
         flat = tf.reshape(images, [-1, *images.shape[-3:]])

@@ -1,49 +1,54 @@
-"""Carry out a programme for a pen with the inaccuracy of a hand, and ink it.
+"""Carry out a programme for a pen with the errors of a hand, and ink the lines.
 
-Many versions of one character are drawn together. Which version comes out is
-a matter of the numbers in `noise` alone, so that version i does not depend on
-how many others are drawn.
+Many versions of a character are drawn together. Which version comes out is a
+matter of its row of `noise` alone, so that it does not depend on how many
+others are drawn.
+
+Points are complex numbers: real part to the right, imaginary part down.
+Lengths are in units of half a character, angles in radians, clockwise.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 MOST_STROKES = 6
-MOST_PIECES = 12
-_SWAY = 3
-_PER_STROKE = 3 * MOST_PIECES + 4 + 2 * _SWAY
-NOISE_SIZE = MOST_STROKES * _PER_STROKE
-"""Standard numbers that one version of a character takes."""
-HAND_SIZE = 8
-"""Standard numbers that describe the hand which draws a version."""
+MOST_PIECES = 8
+_SWAYS = 3
+_MISSES = 6
+_STROKE_NOISE = _MISSES + 1 + 2 * _SWAYS + 3 * MOST_PIECES
+NOISE_SIZE = MOST_STROKES * _STROKE_NOISE
+"""Random numbers that one version of a character takes."""
 
+# Standard deviations of a hand of sloppiness 1.
+_HEADING_ERROR = 0.05
 _CORNER_ERROR = 0.10
 _TURN_ERROR = 0.10
 _LENGTH_ERROR = 0.10
-_HEADING_ERROR = 0.05
-_ATTACH_ERROR = 0.05
-_ALONG_ERROR = 0.05
 _SWAY_ERROR = 0.035
-_EDGE = 0.6
-"""Pixels between ink and the border of the image."""
+_ALONG_ERROR = 0.04
+_ATTACH_ERROR = 0.045
 
 
 class Stroke(NamedTuple):
     """One movement of the pen, and where it lies.
 
     Attributes:
-      corner: [m] change of direction before each piece, radians.
+      corner: [m] change of direction before each piece.
       length: [m] length of each piece.
-      turn: [m] change of direction within each piece, radians.
+      turn: [m] change of direction within each piece.
       heading: direction at the start; 0 is right, pi/2 is down.
       stretch: width over height by which the walk is deformed.
       target: the earlier stroke that this one is attached to; -1 for none.
       there: where on the target: 0 its start, 1 its end.
       here: where on this stroke.
-      place: [2] (x, y) of the attached point if there is no target, else
-        its distance from the target's point.
+      place: the attached point if there is no target, else its distance from
+        the target's point.
+      goal: the earlier stroke that this one leads to with its end, being
+        turned and scaled as needed; -1 for none.
+      goal_there: where on that stroke.
     """
 
     corner: tuple[float, ...]
@@ -54,76 +59,181 @@ class Stroke(NamedTuple):
     target: int = -1
     there: float = 0.0
     here: float = 0.0
-    place: tuple[float, float] = (0.0, 0.0)
+    place: complex = 0j
+    goal: int = -1
+    goal_there: float = 0.0
 
 
 def trace(
-    strokes: tuple[Stroke, ...], noise: np.ndarray, sloppiness: np.ndarray
-) -> list[np.ndarray]:
-    """Walk along all strokes.
+    stroke: Stroke, paths: Sequence[np.ndarray], noise: np.ndarray | None
+) -> np.ndarray:
+    """Draw the line of one stroke.
 
     Args:
-      strokes: at most MOST_STROKES.
-      noise: [n, NOISE_SIZE], mean 0, variance 1; zeros for the ideal shape.
-      sloppiness: [n] factor of all errors.
+      stroke: at most MOST_PIECES pieces.
+      paths: the lines of the earlier strokes, each [n, points] complex.
+      noise: [n, NOISE_SIZE] of mean 0, scaled by sloppiness; None for the
+        ideal shape, n = 1.
 
     Returns:
-      For each stroke [n, points, 2], (x, y) of the points of a polyline.
+      [n, points] complex, a polyline.
     """
-    paths: list[np.ndarray] = []
-    for k, stroke in enumerate(strokes):
-        part = noise[:, k * _PER_STROKE : (k + 1) * _PER_STROKE]
-        part = part * sloppiness[:, None]
-        walk = _walk(stroke, part[:, 4:])
-        there = stroke.there + _ALONG_ERROR * part[:, 0] * (
-            0 < stroke.there < 1
+    if noise is None:
+        path = walk(stroke)
+        misses = np.zeros([1, _MISSES])
+    else:
+        begin = len(paths) * _STROKE_NOISE
+        misses = noise[:, begin : begin + _MISSES]
+        path = walk(stroke, noise[:, begin + _MISSES : begin + _STROKE_NOISE])
+    start = stroke.place + _ATTACH_ERROR * (misses[:, 0] + 1j * misses[:, 1])
+    if stroke.target >= 0:
+        where = stroke.there + _ALONG_ERROR * misses[:, 2]
+        start = start + point_at(paths[stroke.target], where)
+    if stroke.goal >= 0:
+        where = stroke.goal_there + _ALONG_ERROR * misses[:, 3]
+        end = _ATTACH_ERROR * (misses[:, 4] + 1j * misses[:, 5])
+        end = end + point_at(paths[stroke.goal], where)
+        path = path * ((end - start) / path[:, -1])[:, np.newaxis]
+    here = point_at(path, np.full(len(path), stroke.here))
+    return path + (start - here)[:, np.newaxis]
+
+
+def walk(stroke: Stroke, noise: np.ndarray | None = None) -> np.ndarray:
+    """Walk along one stroke from 0.
+
+    Args:
+      stroke: at most MOST_PIECES pieces.
+      noise: [n, 1 + 2 * _SWAYS + 3 * MOST_PIECES]; None for the ideal shape.
+
+    Returns:
+      [n, points] complex.
+    """
+    corner, length, turn = np.array([stroke.corner, stroke.length, stroke.turn])
+    steps = np.ceil(0.5 + np.abs(turn) / 0.5 + length).astype(int)
+    if noise is not None:
+        bend, size, swing = (
+            noise[:, -(k + 1) * MOST_PIECES :][:, : len(length)]
+            for k in range(3)
         )
-        here = np.full(len(noise), stroke.here)
-        goal = np.asarray(stroke.place) + _ATTACH_ERROR * part[:, 1:3]
-        if stroke.target >= 0:
-            goal = goal + _point_at(paths[stroke.target], there)
-        paths.append(walk + (goal - _point_at(walk, here))[:, None])
-    return paths
-
-
-def _walk(stroke: Stroke, noise: np.ndarray) -> np.ndarray:
-    """Walk along one stroke from the origin: [n, points, 2]."""
-    pieces = len(stroke.length)
-    bend, size, swing, rest = np.split(
-        noise, [MOST_PIECES, 2 * MOST_PIECES, 3 * MOST_PIECES], axis=1
+        length = length * np.exp(_LENGTH_ERROR * size)
+        turn = turn + _TURN_ERROR * (0.5 + np.abs(turn)) * bend
+        corner = corner + _CORNER_ERROR * (corner != 0) * swing
+    first = stroke.heading + np.cumsum(corner + turn, axis=-1) - turn
+    if noise is not None:
+        first += _HEADING_ERROR * noise[:, :1]
+    piece = np.repeat(np.arange(len(steps)), steps)
+    within = np.arange(len(piece)) - (np.cumsum(steps) - steps)[piece] + 0.5
+    heading = np.atleast_2d(
+        first[..., piece] + turn[..., piece] * (within / steps[piece])
     )
-    turn = np.asarray(stroke.turn)
-    corner = np.asarray(stroke.corner)
-    steps = np.ceil(1 + np.abs(turn) / 0.5 + 1.5 * np.asarray(stroke.length))
-    steps = steps.astype(int)
-    turn = turn + _TURN_ERROR * (0.5 + np.abs(turn)) * bend[:, :pieces]
-    length = np.asarray(stroke.length) * np.exp(
-        _LENGTH_ERROR * size[:, :pieces]
-    )
-    corner = corner + _CORNER_ERROR * (corner != 0) * swing[:, :pieces]
-    start = stroke.heading + np.cumsum(corner + turn, axis=1) - turn
-    piece = np.repeat(np.arange(pieces), steps)
-    within = np.concatenate([(np.arange(s) + 0.5) / s for s in steps])
-    heading = start[:, piece] + turn[:, piece] * within
-    heading += _HEADING_ERROR * rest[:, -1:]
-    step = (length / steps)[:, piece]
-    points = np.zeros([len(noise), len(piece) + 1, 2])
-    points[:, 1:, 0] = np.cumsum(step * np.cos(heading), axis=1)
-    points[:, 1:, 1] = np.cumsum(step * np.sin(heading), axis=1)
-    widen = math.sqrt(stroke.stretch)
-    points *= (widen, 1 / widen)
-    along = np.linspace(0, 1, points.shape[1])
-    waves = np.cos(math.pi * np.arange(1, _SWAY + 1)[:, None] * along)
-    waves /= np.arange(1, _SWAY + 1)[:, None]
-    sway = rest[:, : 2 * _SWAY].reshape(-1, 2, _SWAY) @ waves
-    return points + _SWAY_ERROR * sway.transpose(0, 2, 1)
+    step = (length / steps)[..., piece] * np.exp(1j * heading)
+    path = np.zeros([len(step), len(piece) + 1], complex)
+    np.cumsum(step, axis=1, out=path[:, 1:])
+    path.real *= math.sqrt(stroke.stretch)
+    path.imag /= math.sqrt(stroke.stretch)
+    if noise is not None:
+        order = np.arange(1, _SWAYS + 1)[:, np.newaxis]
+        along = np.linspace(0, math.pi, path.shape[1])
+        waves = _SWAY_ERROR * np.cos(order * along) / order
+        path.real += noise[:, 1 : 1 + _SWAYS] @ waves
+        path.imag += noise[:, 1 + _SWAYS : 1 + 2 * _SWAYS] @ waves
+    return path
 
 
-def _point_at(path: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Return the point at a fraction of the steps: [n, 2]."""
+def point_at(path: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Return points of polylines.
+
+    Args:
+      path: [n, points] complex.
+      where: [n] in 0 .. 1, a share of the number of segments; values outside
+        are clipped.
+
+    Returns:
+      [n] complex.
+    """
     last = path.shape[1] - 1
-    place = np.clip(where, 0, 1) * last
+    place = np.minimum(np.maximum(where, 0), 1) * last
     low = np.minimum(place.astype(int), last - 1)
-    part = (place - low)[:, None]
-    rows = np.arange(len(path))
-    return path[rows, low] * (1 - part) + path[rows, low + 1] * part
+    row = np.arange(len(path))
+    share = place - low
+    return path[row, low] * (1 - share) + path[row, low + 1] * share
+
+
+def ink(
+    paths: Sequence[np.ndarray], radius: np.ndarray, *, image_size: int
+) -> np.ndarray:
+    """Draw polylines with a round pen, anti-aliased.
+
+    The share of a pixel that is covered is r + 1/2 - distance within
+    0 .. min(1, 2 r); the nearest segment counts.
+
+    Args:
+      paths: polylines [n, points] complex, in pixels; the image spans 0 ..
+        image_size in both directions.
+      radius: [n], r of the pen in pixels.
+      image_size: height and width.
+
+    Returns:
+      uint8 [n, image_size, image_size], 255 where ink is.
+    """
+    every = np.concatenate(paths, axis=1)
+    start = _pairs(np.concatenate([p[:, :-1] for p in paths], axis=1))
+    step = _pairs(np.concatenate([np.diff(p, axis=1) for p in paths], axis=1))
+    square = np.maximum((step**2).sum(-1), np.float32(1e-9))
+    reach = radius + 0.5
+    border = reach[:, np.newaxis] + 0.5
+    low = _pairs(every.real.min(1) + 1j * every.imag.min(1)) - border
+    high = _pairs(every.real.max(1) + 1j * every.imag.max(1)) + border
+    low = np.floor(low).astype(int).clip(0, image_size)
+    high = np.ceil(high).astype(int).clip(0, image_size)
+    centre = np.arange(image_size, dtype=np.float32) + np.float32(0.5)
+    images = np.zeros([len(start), image_size, image_size], np.uint8)
+    for i, ((left, top), (right, bottom)) in enumerate(
+        zip(low.tolist(), high.tolist(), strict=True)
+    ):
+        nearest = _distance(
+            centre[left:right], centre[top:bottom], start[i], step[i], square[i]
+        )
+        cover = np.minimum(reach[i] - nearest, min(1.0, 2 * radius[i]))
+        images[i, top:bottom, left:right] = 255 * np.maximum(cover, 0) + 0.5
+    return images
+
+
+def _pairs(number: np.ndarray) -> np.ndarray:
+    """Turn complex numbers [...] to float32 pairs (x, y): [..., 2]."""
+    return np.stack([number.real, number.imag], axis=-1).astype(np.float32)
+
+
+def _distance(
+    x: np.ndarray,
+    y: np.ndarray,
+    start: np.ndarray,
+    step: np.ndarray,
+    square: np.ndarray,
+) -> np.ndarray:
+    """Return the distances of points to the nearest of some segments.
+
+    With q = point - start and t = q.step / |step|^2 within 0 .. 1,
+    distance^2 = |q - t step|^2.
+
+    Args:
+      x: [w] of the points, y: [h].
+      start: [s, 2], step: [s, 2], square: [s], the segments.
+
+    Returns:
+      [h, w].
+    """
+    step_x, step_y = step.T[..., np.newaxis, np.newaxis]
+    off_x = x - start[:, 0, np.newaxis, np.newaxis]
+    off_y = y[:, np.newaxis] - start[:, 1, np.newaxis, np.newaxis]
+    square = square[:, np.newaxis, np.newaxis]
+    t = off_x * (step_x / square) + off_y * (step_y / square)
+    np.maximum(t, 0, out=t)
+    np.minimum(t, 1, out=t)
+    far = off_x - t * step_x
+    far *= far
+    t *= step_y
+    np.subtract(off_y, t, out=t)
+    t *= t
+    far += t
+    return np.sqrt(far.min(axis=0))

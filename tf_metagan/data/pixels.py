@@ -13,23 +13,20 @@ def fit(
 
     Strokes are averaged over areas when they shrink, so that one-pixel lines
     do not vanish; when there is room they are enlarged by the largest whole
-    factor and framed with black. Photographs are cropped to the central square
-    and resampled with Lanczos' filter.
+    factor and framed with the ground, the median of their border pixels.
+    Photographs are cropped to the central square and resampled with Lanczos'
+    filter.
 
     Args:
       image: mode "L" or "RGB".
       image_size: height and width wanted.
       channels: 1 (luminance of a colour picture) or 3 (grey one repeated).
-      strokes: drawing, bright on black, rather than photograph.
+      strokes: drawing rather than photograph.
 
     Returns:
       uint8 [image_size, image_size, channels].
     """
-    image = (
-        image
-        if image.mode == _MODE[channels]
-        else image.convert(_MODE[channels])
-    )
+    image = image.convert(_MODE[channels])
     if strokes:
         longer = max(image.size)
         scale = image_size // longer or image_size / longer
@@ -41,21 +38,22 @@ def fit(
         if scale != 1:
             image = image.resize(shape, method)
         return _frame(np.atleast_3d(np.asarray(image)), image_size)
-    if image.size != (image_size, image_size):
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.resize(
-            (image_size, image_size),
-            Image.Resampling.LANCZOS,
-            box=(left, top, left + side, top + side),
-        )
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    image = image.crop((left, top, left + side, top + side))
+    if side != image_size:
+        image = image.resize((image_size, image_size), Image.Resampling.LANCZOS)
     return np.atleast_3d(np.asarray(image))
 
 
 def _frame(image: np.ndarray, size: int) -> np.ndarray:
-    """Centre [h, w, C] on a black square of the given size."""
+    """Centre [h, w, C] on a square of the given size and of its ground."""
     height, width, channels = image.shape
+    if height == width == size:
+        return image
     top, left = (size - height) // 2, (size - width) // 2
-    framed = np.zeros([size, size, channels], np.uint8)
+    edges = (image[0], image[-1], image[:, 0], image[:, -1])
+    ground = np.median(np.concatenate(edges), axis=0).astype(np.uint8)
+    framed = np.full([size, size, channels], ground, np.uint8)
     framed[top : top + height, left : left + width] = image
     return framed

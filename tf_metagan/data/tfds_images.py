@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 import socket
+import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from tf_metagan.data import base, cache, pixels
 _SPLITS = ("train", "validation", "test")
 _PREFIX = "tfds:"
 _BLOCK = 1024
+_SERVER = "https://storage.googleapis.com"  # where most downloads begin
 
 
 class Facts(NamedTuple):
@@ -182,13 +184,14 @@ def _prepare(source: str, folder: Path) -> Any:
 
 def _offline() -> bool:
     """Tell quickly what a download would tell after minutes of attempts."""
-    if urllib.request.getproxies():
-        return False
+    first = urllib.request.getproxies().get("https", _SERVER)
+    server = urllib.parse.urlsplit(first if "//" in first else f"//{first}")
+    port = server.port or (443 if server.scheme == "https" else 80)
     try:
-        socket.getaddrinfo("storage.googleapis.com", 443)
+        with socket.create_connection((server.hostname, port), timeout=5):
+            return False
     except OSError:
         return True
-    return False
 
 
 def _decode(

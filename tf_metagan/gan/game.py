@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_metagan.core import functional, rng, tree
@@ -21,11 +22,17 @@ class Outcome(NamedTuple):
       loss: {player: scalar}, what each player minimises.
       state: {player: {leaf: value}} after the forward passes.
       metrics: {name: scalar} to be logged.
+      terms: {name: scalar}, what the losses are made of, where players share
+        parts and so can share their derivatives; else None.
+      mix: {player: {name of a term: factor}}; loss[p] is the sum of factor *
+        term. None with `terms`.
     """
 
     loss: dict[str, tf.Tensor]
     state: dict[str, Params]
     metrics: dict[str, tf.Tensor]
+    terms: dict[str, tf.Tensor] | None = None
+    mix: dict[str, dict[str, float]] | None = None
 
 
 class Game(NamedTuple):
@@ -81,7 +88,10 @@ def two_player(
     nets = {name: functional.from_keras(net) for name, net in networks.items()}
 
     def init(seed: int) -> Vars:
-        drawn = {name: net.init(seed) for name, net in nets.items()}
+        drawn = {
+            name: net.init(_player_seed(seed, name))
+            for name, net in nets.items()
+        }
         return Vars(
             params={name: params for name, (params, _) in drawn.items()},
             state={name: state for name, (_, state) in drawn.items()},
@@ -102,8 +112,8 @@ def two_player(
         score, state = nets["d"].apply(vars.params["d"], state, images, noise)
         return tf.cast(score, _dtype(vars)), state
 
-    def compare(vars: Vars, real, fake, judged_fake, seed):
-        """Losses of both players; `judged_fake` stands for `fake` in scores."""
+    def compare(vars: Vars, real, fake, judged_fake, seed) -> Outcome:
+        """Weigh images; `judged_fake` stands for `fake` in the scores."""
         score_fake, state = judge(vars, vars.state["d"], judged_fake, seed)
         score_real, state = judge(vars, state, real, seed)
 
@@ -111,22 +121,36 @@ def two_player(
             return judge(vars, vars.state["d"], images, seed)[0]
 
         smooth = penalty(critic, real, fake, rng.fold(seed, _PENALTY))
-        losses = {
-            "d": loss.discriminator(score_real, score_fake) + smooth,
-            "g": loss.generator(score_fake),
+        terms = {
+            "kept": loss.real(score_real) + smooth,
+            "fought": loss.fake(score_fake),
         }
+        mix = {"d": {"kept": 1.0, "fought": 1.0}}
+        if loss.zero_sum is None:
+            terms["g"] = loss.generator(score_fake)
+            mix["g"] = {"g": 1.0}
+        else:
+            mix["g"] = {"fought": -loss.zero_sum}
         estimate = tf.reduce_mean(score_real) - tf.reduce_mean(score_fake)
-        metrics = {
-            "wasserstein_estimate": estimate,
-            "gradient_penalty": smooth,
-        }
-        return losses, state, metrics
+        return Outcome(
+            loss={
+                p: sum(factor * terms[term] for term, factor in parts.items())
+                for p, parts in mix.items()
+            },
+            state={"d": state},
+            metrics={
+                "wasserstein_estimate": estimate,
+                "gradient_penalty": smooth,
+            },
+            terms=terms,
+            mix=mix,
+        )
 
     def losses(vars: Vars, real, others, seed) -> Outcome:
         del others
-        fake, g_state = generate(vars, tf.shape(real)[0], seed)
-        values, d_state, metrics = compare(vars, real, fake, fake, seed)
-        return Outcome(values, {"d": d_state, "g": g_state}, metrics)
+        fake, state = generate(vars, tf.shape(real)[0], seed)
+        outcome = compare(vars, real, fake, fake, seed)
+        return outcome._replace(state={**outcome.state, "g": state})
 
     def gradients(vars: Vars, real, others, seed, wrt):
         del others
@@ -136,7 +160,7 @@ def two_player(
         }
         with tf.GradientTape(watch_accessed_variables=False) as g_tape:
             g_tape.watch(moved.get("g", {}))
-            fake, g_state = generate(vars, tf.shape(real)[0], seed)
+            fake, state = generate(vars, tf.shape(real)[0], seed)
         shared = loss.zero_sum is not None and len(moved) == 2
         with tf.GradientTape(
             persistent=not shared, watch_accessed_variables=False
@@ -145,22 +169,26 @@ def two_player(
             # them leaves out the penalty, which is no part of G's loss.
             judged = tf.identity(fake)
             tape.watch((judged, moved.get("d", {})))
-            values, d_state, metrics = compare(vars, real, fake, judged, seed)
+            outcome = compare(vars, real, fake, judged, seed)
+        values = outcome.loss
         grads = {}
         if shared:
             grads["d"], slope = tape.gradient(values["d"], (moved["d"], judged))
-            slope = -loss.zero_sum * slope
+            slope = None if slope is None else -loss.zero_sum * slope
         else:
             if "d" in moved:
                 grads["d"] = tape.gradient(values["d"], moved["d"])
             if "g" in moved:
                 slope = tape.gradient(values["g"], judged)
         if "g" in moved:
-            grads["g"] = g_tape.gradient(
-                fake, moved["g"], output_gradients=slope
+            # Where no slope arrives, the tape would take it to be one.
+            grads["g"] = (
+                dict.fromkeys(moved["g"])
+                if slope is None
+                else g_tape.gradient(fake, moved["g"], output_gradients=slope)
             )
         tree.require_connected(grads)
-        return grads, Outcome(values, {"d": d_state, "g": g_state}, metrics)
+        return grads, outcome._replace(state={**outcome.state, "g": state})
 
     def sample(vars: Vars, seed, n):
         return generate(vars, n, seed)[0]
@@ -173,6 +201,11 @@ def two_player(
         sample=sample,
         metrics=("wasserstein_estimate", "gradient_penalty"),
     )
+
+
+def _player_seed(seed: int, player: str) -> int:
+    """Derive a seed for one player, whose leaves may be called like others'."""
+    return int(np.random.default_rng([seed, *player.encode()]).integers(2**31))
 
 
 def _dtype(vars: Vars) -> tf.DType:

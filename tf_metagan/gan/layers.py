@@ -32,8 +32,9 @@ class Down(keras.layers.Conv2D):
         super().__init__(filters, **kwargs)
 
     def call(self, inputs):
-        """Map [n, H, W, c], H and W even, to [n, H/2, W/2, filters]."""
-        if inputs.shape[-1] > _FEW_CHANNELS:
+        """Map [n, H, W, c] to [n, H/2, W/2, filters], rounded up."""
+        _, height, width, channels = inputs.shape
+        if channels > _FEW_CHANNELS or not _are_even(height, width):
             return super().call(inputs)
         outputs = _down(inputs, tf.convert_to_tensor(self.kernel))
         return _finish(self, outputs)
@@ -58,6 +59,11 @@ class Up(keras.layers.Conv2DTranspose):
             return super().call(inputs)
         outputs = _up(inputs, tf.convert_to_tensor(self.kernel))
         return _finish(self, outputs)
+
+
+def _are_even(*sides: int | None) -> bool:
+    """Tell whether all sides are known and even, as `_up` gives them back."""
+    return all(side is not None and side % 2 == 0 for side in sides)
 
 
 def _finish(layer, outputs):

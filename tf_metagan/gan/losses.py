@@ -10,17 +10,21 @@ class Loss(NamedTuple):
     """One adversarial objective.
 
     Attributes:
-      discriminator: (real scores [n, 1], fake scores [n, 1]) -> scalar that D
-        minimises.
-      generator: (fake scores [n, 1]) -> scalar that G minimises.
-      zero_sum: c if G's loss is -c times the part of D's loss that depends on
-        the fake scores, else None. Where it holds, one backward pass through
-        D(fake) serves both players.
+      real: (scores of real images [n, 1]) -> scalar, a part of D's loss.
+      fake: (scores of fakes [n, 1]) -> scalar, the other part of D's loss.
+      generator: (scores of fakes [n, 1]) -> scalar that G minimises.
+      zero_sum: c if generator(s) = -c fake(s) for all s, else None. Where it
+        holds, one backward pass through D(fake) serves both players.
     """
 
-    discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    real: Callable[[tf.Tensor], tf.Tensor]
+    fake: Callable[[tf.Tensor], tf.Tensor]
     generator: Callable[[tf.Tensor], tf.Tensor]
     zero_sum: float | None
+
+    def discriminator(self, real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+        """Return what D minimises: real(real scores) + fake(fake scores)."""
+        return self.real(real) + self.fake(fake)
 
 
 def wasserstein() -> Loss:
@@ -29,8 +33,9 @@ def wasserstein() -> Loss:
     Source: Arjovsky et al. (2017); needs a penalty on D (`penalties`).
     """
     return Loss(
-        lambda real, fake: tf.reduce_mean(fake) - tf.reduce_mean(real),
-        lambda fake: -tf.reduce_mean(fake),
+        real=lambda s: -tf.reduce_mean(s),
+        fake=tf.reduce_mean,
+        generator=lambda s: -tf.reduce_mean(s),
         zero_sum=1.0,
     )
 
@@ -44,34 +49,37 @@ def wasserstein_figr_as_published() -> Loss:
       10 acts like 20 there.
     """
     return Loss(
-        lambda real, fake: 0.5 * (tf.reduce_mean(real) - tf.reduce_mean(fake)),
-        lambda fake: tf.reduce_mean(fake),
+        real=lambda s: 0.5 * tf.reduce_mean(s),
+        fake=lambda s: -0.5 * tf.reduce_mean(s),
+        generator=tf.reduce_mean,
         zero_sum=2.0,
     )
 
 
 def minimax() -> Loss:
-    """L_D = -E[log s(real)] - E[log(1 - s(fake))],  L_G = E[log(1 - s(fake))].
+    """L_D = -E[log p(real)] - E[log(1 - p(fake))],  L_G = E[log(1 - p(fake))].
 
-    s is the logistic function of the score.
+    p is the logistic function of the score.
 
     Source: Goodfellow et al. (2014), equation 1.
     """
     return Loss(
-        _logistic,
-        lambda fake: -tf.reduce_mean(tf.nn.softplus(fake)),
+        real=lambda s: tf.reduce_mean(tf.nn.softplus(-s)),
+        fake=lambda s: tf.reduce_mean(tf.nn.softplus(s)),
+        generator=lambda s: -tf.reduce_mean(tf.nn.softplus(s)),
         zero_sum=1.0,
     )
 
 
 def non_saturating() -> Loss:
-    """L_D as in `minimax`,  L_G = -E[log s(fake)].
+    """L_D as in `minimax`,  L_G = -E[log p(fake)].
 
     Source: Goodfellow et al. (2014), section 3.
     """
     return Loss(
-        _logistic,
-        lambda fake: tf.reduce_mean(tf.nn.softplus(-fake)),
+        real=lambda s: tf.reduce_mean(tf.nn.softplus(-s)),
+        fake=lambda s: tf.reduce_mean(tf.nn.softplus(s)),
+        generator=lambda s: tf.reduce_mean(tf.nn.softplus(-s)),
         zero_sum=None,
     )
 
@@ -82,11 +90,9 @@ def hinge() -> Loss:
     Source: Lim and Ye (2017); Tran et al. (2017).
     """
     return Loss(
-        lambda real, fake: (
-            tf.reduce_mean(tf.nn.relu(1.0 - real))
-            + tf.reduce_mean(tf.nn.relu(1.0 + fake))
-        ),
-        lambda fake: -tf.reduce_mean(fake),
+        real=lambda s: tf.reduce_mean(tf.nn.relu(1.0 - s)),
+        fake=lambda s: tf.reduce_mean(tf.nn.relu(1.0 + s)),
+        generator=lambda s: -tf.reduce_mean(s),
         zero_sum=None,
     )
 
@@ -97,16 +103,8 @@ def least_squares() -> Loss:
     Source: Mao et al. (2017), equation 9 (a = 0, b = c = 1).
     """
     return Loss(
-        lambda real, fake: (
-            0.5 * tf.reduce_mean(tf.square(real - 1.0))
-            + 0.5 * tf.reduce_mean(tf.square(fake))
-        ),
-        lambda fake: 0.5 * tf.reduce_mean(tf.square(fake - 1.0)),
+        real=lambda s: 0.5 * tf.reduce_mean(tf.square(s - 1.0)),
+        fake=lambda s: 0.5 * tf.reduce_mean(tf.square(s)),
+        generator=lambda s: 0.5 * tf.reduce_mean(tf.square(s - 1.0)),
         zero_sum=None,
-    )
-
-
-def _logistic(real, fake):
-    return tf.reduce_mean(tf.nn.softplus(-real)) + tf.reduce_mean(
-        tf.nn.softplus(fake)
     )

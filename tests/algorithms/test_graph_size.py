@@ -1,0 +1,31 @@
+"""The graph of a meta-step does not grow with the number of inner steps."""
+
+import pytest
+import tensorflow as tf
+
+from tests import problems
+
+
+def nodes(algo, k, **options):
+    """Count the operations of one meta-step, those of its loops included."""
+    algorithm = problems.build(algo, inner_steps=k, **options)
+    run = tf.function(algorithm.meta_gradients, autograph=False)
+    graph = run.get_concrete_function(
+        algorithm.init(0), problems.tasks(algorithm), problems.STEP
+    ).graph.as_graph_def()
+    inside = sum(len(f.node_def) for f in graph.library.function)
+    return len(graph.node) + inside
+
+
+def check_constant(algo, few, many, **options):
+    assert nodes(algo, few, **options) == nodes(algo, many, **options) > 100
+
+
+@pytest.mark.parametrize("algo", ["fomaml", "maml", "reptile"])
+def test_graph_does_not_grow_with_the_steps(algo):
+    check_constant(algo, 2, 20)
+
+
+def test_growing_graph_is_noticed():
+    with pytest.raises(AssertionError):
+        check_constant("fomaml", 1, 2, inner_loop="unrolled")

@@ -1,0 +1,91 @@
+"""A meta-step is a sum over tasks, whatever their order and number."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import problems
+from tf_metagan import registry
+from tf_metagan.core import tree
+
+# Sums of a few terms in another order.
+ROUNDING = 1e-14
+
+
+def build(algo):
+    options = {}
+    if algo == "metasgd":
+        options = {"learned_rates": "weight", "loss": "hinge"}
+    duel = problems.game(loss="hinge")
+    return problems.build(algo, duel=duel, inner_steps=1, **options)
+
+
+def pick(batch, numbers):
+    """Return some of the tasks of a batch."""
+    return tf.nest.map_structure(
+        lambda x: None if x is None else tf.gather(x, numbers), batch
+    )
+
+
+@pytest.mark.parametrize("algo", registry.ALGORITHMS)
+def test_sum_over_tasks_equals_sum_of_single_tasks(algo):
+    algorithm = build(algo)
+    vars, batch = problems.start(algorithm), problems.tasks(algorithm, 3)
+    run = tf.function(algorithm.meta_gradients, autograph=False)
+
+    def total(numbers):
+        found = run(vars, pick(batch, numbers), problems.STEP)
+        return tf.nest.flatten((found.grads, found.metrics))
+
+    together = total([0, 1, 2])
+    apart = [tree.zeros_like(together)]
+    for number in range(3):
+        found = run(vars, pick(batch, [number]), problems.STEP)
+        apart.append(tf.nest.flatten((found.grads, found.metrics)))
+    added = tf.nest.map_structure(lambda *x: tf.add_n(x), *apart)
+    if together and algo != "scratch":
+        assert problems.distance(together, added) < ROUNDING
+        with pytest.raises(AssertionError):
+            assert problems.distance(together, apart[1]) < ROUNDING
+        assert problems.distance(together, total([2, 0, 1])) < ROUNDING
+
+
+@pytest.mark.parametrize("algo", registry.ALGORITHMS)
+def test_no_task_gives_zero(algo):
+    algorithm = build(algo)
+    vars, batch = problems.start(algorithm), problems.tasks(algorithm, 2)
+    one = algorithm.meta_gradients(vars, pick(batch, [0]), problems.STEP)
+    none = algorithm.meta_gradients(
+        vars, pick(batch, tf.zeros([0], tf.int32)), problems.STEP
+    )
+    tf.nest.assert_same_structure(one, none)
+    for value, zero in zip(
+        tf.nest.flatten(one), tf.nest.flatten(none), strict=True
+    ):
+        assert value.dtype == zero.dtype
+        np.testing.assert_array_equal(zero, np.zeros(value.shape))
+
+
+@pytest.mark.parametrize("algo", ["maml", "fomaml"])
+def test_tasks_at_the_same_time_change_nothing(algo):
+    found = []
+    for parallel in (1, 2):
+        algorithm = problems.build(
+            algo, inner_steps=2, parallel_tasks=parallel
+        )
+        vars, batch = problems.start(algorithm), problems.tasks(algorithm, 3)
+        found.append(problems.traced(algorithm, vars, batch))
+    tf.nest.map_structure(np.testing.assert_array_equal, *found)
+
+
+def test_one_batch_of_images_serves_every_step():
+    algorithm = problems.build("fomaml", inner_steps=3)
+    vars, batch = problems.start(algorithm), problems.tasks(algorithm)
+    one = batch._replace(support=batch.support[:, :1])
+    same = batch._replace(support=tf.repeat(one.support, 3, axis=1))
+    ours, theirs, other = (
+        problems.gradients(algorithm, vars, tasks)
+        for tasks in (one, same, batch)
+    )
+    tf.nest.map_structure(np.testing.assert_array_equal, ours, theirs)
+    assert problems.distance(ours, other) > 1e-3

@@ -1,0 +1,190 @@
+"""Toy problems in double precision for the tests of the mathematics."""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_metagan import registry
+from tf_metagan.core import gradcheck, rng, tree
+from tf_metagan.core.inner import InnerRule
+from tf_metagan.core.rollout import Rollout, Task, Turn
+from tf_metagan.gan import game as games
+from tf_metagan.types import Vars
+
+STEP = tf.constant(0, tf.int64)
+SIMULTANEOUS = (Turn(("d", "g")),)
+
+_SIZES = {"toy": {"image_size": 2, "channels": 2}}
+_DIVIDING = {
+    "inner_epsilon": 1e-4,
+    "epsilon_placement": "inside",
+    "statistics_gradient": "full",
+}
+_OPTIMIZERS = {
+    "sgd": {},
+    "momentum": {"inner_momentum": 0.7},
+    "rmsprop": {"inner_rho": 0.9, **_DIVIDING},
+    "adam": {"inner_beta1": 0.5, "inner_beta2": 0.99, **_DIVIDING},
+}
+
+
+@functools.cache
+def game(
+    *,
+    loss="wasserstein",
+    penalty="gradient",
+    penalty_norm="sample",
+    architecture="toy",
+    width=2,
+    dtype="float64",
+):
+    """Build a game of the smallest networks of a family."""
+    size = _SIZES.get(architecture, {"image_size": 16, "channels": 1})
+    options = {
+        "gradient": {"penalty_weight": 2.0, "penalty_norm": penalty_norm},
+        "r1": {"penalty_weight": 2.0},
+        "none": {},
+    }[penalty]
+    return games.two_player(
+        registry.find(registry.ARCHITECTURES, architecture)(
+            **size, width=width, latent_size=2, dtype=dtype
+        ),
+        loss=registry.find(registry.LOSSES, loss)(),
+        penalty=registry.find(registry.PENALTIES, penalty)(**options),
+    )
+
+
+def optimizer(name="sgd", **changes):
+    """Build an inner optimiser; `changes` replace its options here."""
+    options = {**_OPTIMIZERS[name], **changes}
+    return registry.find(registry.INNER_OPTIMIZERS, name)(**options)
+
+
+def build(
+    algo="maml",
+    *,
+    duel=None,
+    inner="sgd",
+    rate=0.1,
+    learned_rates="none",
+    statistics="reset",
+    inner_steps=2,
+    turns=SIMULTANEOUS,
+    adapt=("*",),
+    **options,
+):
+    """Build an algorithm; `options` are those of its own constructor."""
+    if isinstance(inner, str):
+        inner = optimizer(inner)
+    duel = duel or game()
+    rule = InnerRule(inner, rate, learned_rates, statistics, inner_steps)
+    rollout = Rollout(
+        duel, dict.fromkeys(duel.players, rule), turns, adapt=adapt
+    )
+    make = registry.find(registry.ALGORITHMS, algo)
+    return make(rollout, inner_steps=inner_steps, **options)
+
+
+def tasks(algorithm, number=1, *, batch=2, seed=0, dtype="float64"):
+    """Draw tasks of noise that fit an algorithm's game."""
+    vars = algorithm.init(0)
+    shape = algorithm.game.sample(vars, tf.constant([0, 0], tf.int64), 1).shape
+    drawn = gradcheck.random_tasks(
+        shape[1:],
+        steps=algorithm.inner_steps,
+        tasks=number,
+        batch=batch,
+        seed=seed,
+    )
+    return drawn._replace(
+        support=tf.cast(drawn.support, dtype), query=tf.cast(drawn.query, dtype)
+    )
+
+
+def task(batch, number=0):
+    """Return one task of a TaskBatch."""
+    parts = (batch.support, batch.query, batch.others, batch.seed)
+    return Task(*(None if x is None else x[number] for x in parts))
+
+
+def start(algorithm, seed=0):
+    """Return meta-weights at which no learned or carried quantity is zero."""
+    vars = algorithm.init(seed)
+    draw = np.random.default_rng(seed)
+
+    def shaken(leaf, value, square, count):
+        noise = draw.uniform(0.5, 1.5, value.shape)
+        typical = {"v": square(noise), "t": count + 0.0 * noise}
+        slot = leaf.split("/")[1] if leaf.startswith("slots/") else ""
+        other = value.numpy() + 0.05 * (noise - 0.3)
+        return tf.constant(typical.get(slot, other), value.dtype)
+
+    def shake(part, square):
+        return {
+            p: {leaf: shaken(leaf, x, square, 3.0) for leaf, x in leaves.items()}
+            for p, leaves in part.items()
+        }
+
+    return vars._replace(
+        state=shake(vars.state, lambda noise: 0.01 * noise),
+        inner=shake(vars.inner, lambda noise: -5.0 + noise),
+    )
+
+
+def distance(a, b):
+    """Return |a - b| / |b| over all leaves of two trees."""
+    difference = tree.global_norm(tf.nest.map_structure(tf.subtract, a, b))
+    return float(difference / tree.global_norm(b))
+
+
+def gradients(algorithm, vars, batch, meta_step=0):
+    """Return the outer gradients, without a graph."""
+    meta_step = tf.constant(meta_step, tf.int64)
+    return algorithm.meta_gradients(vars, batch, meta_step).grads
+
+
+def traced(algorithm, vars, batch, meta_step=0):
+    """Return the whole Result, from a graph."""
+    step = tf.function(algorithm.meta_gradients, autograph=False)
+    return step(vars, batch, tf.constant(meta_step, tf.int64))
+
+
+# The same mathematics once more, step by step and without a graph. Step s
+# adapts with the seed (0, s, turn, repeat) and validates with (1, s).
+
+
+def own_gradients(duel, params, images, seed):
+    """Return the gradient of each player's own loss."""
+    vars = Vars(params, {p: {} for p in params}, {})
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(params)
+        loss = duel.losses(vars, images, None, seed).loss
+    return {p: tape.gradient(loss[p], params[p]) for p in params}
+
+
+def adapt_seed(task, step):
+    """Return the seed of a simultaneous inner step."""
+    return rng.fold(task.seed, 0, step, 0, 0)
+
+
+def validation_gradients(duel, params, task, step):
+    """Return each player's gradient on the query images after a step."""
+    seed = rng.fold(task.seed, 1, step)
+    return own_gradients(duel, params, task.query[step], seed)
+
+
+def keras_steps(algorithm, vars, task, make_optimizer):
+    """Yield the weights after each step that Keras optimisers take."""
+    variables = tf.nest.map_structure(keras.Variable, vars.params)
+    optimizers = {p: make_optimizer() for p in variables}
+    for step in range(algorithm.inner_steps):
+        now = tf.nest.map_structure(tf.convert_to_tensor, variables)
+        grads = own_gradients(
+            algorithm.game, now, task.support[step], adapt_seed(task, step)
+        )
+        for p, leaves in variables.items():
+            pairs = [(grads[p][leaf], x) for leaf, x in leaves.items()]
+            optimizers[p].apply_gradients(pairs)
+        yield tf.nest.map_structure(tf.convert_to_tensor, variables)

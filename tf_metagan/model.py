@@ -1,0 +1,740 @@
+"""Meta-learned GANs as Keras models: compile, fit, adapt, sample, save.
+
+`MetaGAN` does the meta-steps of the command line inside Keras's training loop,
+on networks that are any Keras models.
+"""
+
+import warnings
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_metagan import assembly, python_errors, registry, sampling
+from tf_metagan import learner as learners
+from tf_metagan.config import Config
+from tf_metagan.core import functional
+from tf_metagan.data import base
+from tf_metagan.gan import layers  # noqa: F401  (registers them for loading)
+from tf_metagan.settings import Settings
+from tf_metagan.types import TaskBatch, Vars
+
+_NETWORK_SETTINGS = (
+    "architecture",
+    "width",
+    "latent_size",
+    "image_size",
+    "channels",
+    "precision",
+)
+_OPTIMIZERS = (
+    "d_optimizer",
+    "g_optimizer",
+    "d_rate_optimizer",
+    "g_rate_optimizer",
+)
+
+
+class Adapted:
+    """Networks that have adapted to a few images of one class.
+
+    Attributes:
+      vars: their weights.
+      metrics: {name: [steps]}, losses on the images before each step.
+    """
+
+    def __init__(self, sample, vars: Vars, metrics: dict[str, np.ndarray]):
+        """Keep weights and what draws from them; `MetaGAN.adapt` makes these."""
+        self._sample = sample
+        self.vars = vars
+        self.metrics = metrics
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Draw images of the class.
+
+        Args:
+          n: number of images.
+          seed: equal seeds give equal images.
+
+        Returns:
+          [n, H, W, C] in [-1, 1].
+        """
+        return self._sample(self.vars, n, seed)
+
+
+@keras.saving.register_keras_serializable(package="tf_metagan")
+class MetaGAN(keras.Model):
+    """A generator and a discriminator that learn to learn from a few images.
+
+    The weights of the given networks are the meta-weights: after `fit`, the
+    networks themselves hold what was learned. Learned step sizes and
+    statistics of the inner optimiser, and the number of meta-steps done, are
+    weights of this model. As everywhere in this package, a moving average
+    (ema=0.999) does not replace the weights; `adapt` and `sample` use it.
+
+    >>> gan = MetaGAN(architecture="toy", image_size=4, width=2, latent_size=2)
+    >>> gan.compile()
+    >>> gan.adapt(np.zeros([3, 4, 4, 1], np.uint8)).sample(8).shape
+    (8, 4, 4, 1)
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model | None = None,
+        discriminator: keras.Model | None = None,
+        algorithm: str = "fomaml",
+        *,
+        name: str | None = None,
+        **settings,
+    ):
+        """Fix networks and rule.
+
+        Args:
+          generator: built, with named layers: [n, z] -> [n, H, W, C] in
+            [-1, 1]. Training begins with the weights it has.
+          discriminator: built, with named layers: [n, H, W, C] -> [n, 1].
+            Leave out both to have them built by architecture="dcgan",
+            image_size, channels, width, latent_size and precision, with
+            weights drawn from `seed`.
+          algorithm: meta-learning rule: "maml", "fomaml", "reptile", ...
+          name: of this model.
+          **settings: of networks, inner and outer loop, by the names and with
+            the defaults of the command line (`tf_metagan.Config`).
+
+        Raises:
+          TypeError, ValueError: a network or a setting is not usable.
+        """
+        super().__init__(name=name)
+        strategy = self.distribute_strategy
+        chosen = {"d": discriminator, "g": generator}
+        given = discriminator is not None or generator is not None
+        if given:
+            _check_networks(chosen, settings)
+        with python_errors.without_flags():
+            self._settings = _resolve(algorithm, settings)
+            networks = chosen
+            if not given:
+                networks = assembly.make_networks(self._settings)
+            self._rule = assembly.make_algorithm(self._settings, networks)
+            drawn = self._rule.init(self._settings.take("seed"))
+            taken = set(self._settings.used)
+            assembly.make_optimizers(self._settings, drawn, strategy)
+            self._optimizer_settings = set(self._settings.used) - taken
+            for used in (
+                "outer_clip_norm",
+                "outer_clip_value",
+                "inner_batch_size",
+                "adapt_steps",
+            ):
+                self._settings.take(used)
+            self._settings.check_all_used()
+        self._networks_given = given
+        self.generator, self.discriminator = networks["g"], networks["d"]
+        self._create_variables(networks, drawn, strategy)
+        self._means = {
+            name: keras.metrics.Mean(name) for name in self._metric_names()
+        }
+        self._adapt = tf.function(
+            self._rule.adapt, autograph=False, reduce_retracing=True
+        )
+        self._sample = tf.function(self._rule.game.sample, autograph=False)
+        self.built = True
+
+    def _create_variables(self, networks, drawn: Vars, strategy) -> None:
+        """Collect the networks' variables and create those of our own."""
+        own = {
+            p: functional.from_keras(network).variables()
+            for p, network in networks.items()
+        }
+        carried = {
+            p: {x: v for x, v in leaves.items() if x not in own[p][1]}
+            for p, leaves in drawn.state.items()
+        }
+        extra = learners.create_variables(
+            Vars({}, carried, drawn.inner), strategy
+        )
+        with strategy.scope():
+            self.meta_step = keras.Variable(
+                0,
+                dtype="int64",
+                trainable=False,
+                aggregation="only_first_replica",
+                name="meta_step",
+            )
+        self.inner_quantities = tf.nest.flatten(extra.inner)
+        self.inner_statistics = tf.nest.flatten(extra.state)
+        vars = Vars(
+            params={p: params for p, (params, _) in own.items()},
+            state={p: {**own[p][1], **extra.state[p]} for p in own},
+            inner=extra.inner,
+        )
+        _check_scope(vars, strategy)
+        if not self._networks_given:
+            for p, (params, state) in own.items():
+                for leaf, variable in params.items():
+                    variable.assign(drawn.params[p][leaf])
+                for leaf, variable in state.items():
+                    variable.assign(drawn.state[p][leaf])
+        # In a function, for Keras to leave the dictionaries as they are.
+        self._variables_of_players = lambda: vars
+
+    def _metric_names(self) -> Iterator[str]:
+        yield "loss"
+        yield from self._rule.metric_shapes()
+        vars = self._variables_of_players()
+        groups = {"params": self._rule.learned(vars.params), "inner": vars.inner}
+        for field, players in groups.items():
+            for player, leaves in players.items():
+                if leaves:
+                    yield learners.norm_name(field, player)
+
+    def compile(
+        self,
+        d_optimizer=None,
+        g_optimizer=None,
+        *,
+        d_rate_optimizer=None,
+        g_rate_optimizer=None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool = False,
+        **refused,
+    ) -> None:
+        """Choose the outer optimisers, one per player.
+
+        Their variables exist from here on, so that whatever restores a state
+        (load_weights, BackupAndRestore) restores theirs.
+
+        Args:
+          d_optimizer: of the discriminator's meta-weights: a Keras optimizer
+            or its name. None: as the settings outer_optimizer, outer_rate, ...
+            say.
+          g_optimizer: the same for the generator.
+          d_rate_optimizer: of what the discriminator's inner optimiser learns;
+            only used with learned_rates or inner_statistics="learned".
+          g_rate_optimizer: the same for the generator.
+          run_eagerly: as in Keras.
+          steps_per_execution: as in Keras.
+          jit_compile: as in Keras, but off by default.
+          **refused: Keras's other arguments have no meaning here.
+
+        Raises:
+          TypeError, ValueError: an argument has no effect here.
+        """
+        if refused:
+            raise TypeError(
+                f"compile() got {', '.join(sorted(refused))}; expected an "
+                "optimizer per player, as the losses are settings of the "
+                "model. Use compile(d_optimizer=..., g_optimizer=...) and "
+                "MetaGAN(..., loss=...)."
+            )
+        chosen = (d_optimizer, g_optimizer, d_rate_optimizer, g_rate_optimizer)
+        chosen = dict(zip(_OPTIMIZERS, chosen, strict=True))
+        with self.distribute_strategy.scope():
+            chosen = {n: keras.optimizers.get(x) for n, x in chosen.items()}
+        self._check_optimizers(chosen)
+        self._check_devices(chosen, steps_per_execution)
+        self._compile(
+            chosen,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+        )
+
+    def _compile(self, chosen: dict, **options) -> None:
+        strategy = self.distribute_strategy
+        vars = self._variables_of_players()
+        made = assembly.make_optimizers(self._settings, vars, strategy)
+        kinds = ("{}_optimizer", "{}_rate_optimizer")
+        for kind, optimizers in zip(kinds, made, strict=True):
+            for player in self._rule.game.players:
+                name = kind.format(player)
+                if chosen[name] is not None and player in optimizers:
+                    optimizers[player] = chosen[name]
+                setattr(self, name, optimizers.get(player))
+        super().compile(optimizer=None, **options)
+        self._compile_options = options
+        self.optimizer = _Optimizers([x for o in made for x in o.values()])
+        self._learner = self._settings.call(
+            learners.Learner,
+            self._rule,
+            vars,
+            optimizers=made[0],
+            rate_optimizers=made[1],
+            strategy=strategy,
+            meta_step=self.meta_step.value,
+        )
+
+    def _check_optimizers(self, chosen: dict) -> None:
+        learned = self._variables_of_players().inner
+        names = [n for n in _OPTIMIZERS if n[0] in learned or "rate" not in n]
+        idle = [n for n in chosen if chosen[n] is not None and n not in names]
+        if idle:
+            raise ValueError(
+                f"{', '.join(idle)} has nothing to optimize: the inner rates "
+                "and statistics of this model are not learned. Leave it out, "
+                "or use MetaGAN(..., learned_rates='weight')."
+            )
+        given = sorted(self._optimizer_settings.intersection(self._settings.given))
+        if given and all(chosen[n] is not None for n in names):
+            raise ValueError(
+                f"the settings {', '.join(given)} have no effect: compile() "
+                "got all optimizers they are for. Give either the settings or "
+                f"{', '.join(names)}."
+            )
+        used = [x for x in chosen.values() if x is not None]
+        if len({id(x) for x in used}) < len(used):
+            raise ValueError(
+                "one optimizer object came for several players; expected one "
+                "for each, as an optimizer has statistics of its own weights. "
+                "Make as many as there are players."
+            )
+        if not self._rule.learns:
+            raise ValueError(
+                "the algorithm of this model learns nothing in fit(); "
+                "expected no compile(). Call adapt() and sample() right away, "
+                "or use another algorithm."
+            )
+
+    def _check_devices(self, chosen: dict, steps_per_execution: int) -> None:
+        """Refuse what Keras cannot do, or does wrongly, on several devices."""
+        devices = self.distribute_strategy.num_replicas_in_sync
+        if devices == 1:
+            return
+        if steps_per_execution > 1:
+            raise ValueError(
+                f"steps_per_execution={steps_per_execution} cannot be combined "
+                f"with {devices} devices: TensorFlow does not hand tasks "
+                "without images of others to such a loop. Use "
+                "steps_per_execution=1."
+            )
+        for optimizer in filter(None, chosen.values()):
+            _check_distributed(optimizer, self.distribute_strategy)
+
+    def fit(self, x, *, callbacks=None, validation_data=None, **options):
+        """Meta-train: one batch of tasks is one meta-step.
+
+        Logs the metrics of the command line, means over an epoch, and "loss",
+        the sum of the players' outer losses (D_val + G_val), for callbacks
+        that expect it: it is not finite when one of them is not.
+
+        Args:
+          x: `tf_metagan.tasks(...)`, or another dataset of TaskBatch.
+          callbacks: as in Keras.
+          validation_data: tasks with num_batches, of split="test".
+          **options: epochs, steps_per_epoch, verbose and others of Keras.
+
+        Returns:
+          History.
+
+        Raises:
+          TypeError, ValueError: the tasks do not fit the model.
+        """
+        self._check_dataset(x)
+        if validation_data is not None:
+            self._check_dataset(validation_data)
+        if hasattr(x, "beginning_at"):
+            position = _Position()
+            x = x.beginning_at(lambda: position.meta_step)
+            callbacks = _appended(callbacks, position)
+        options = {"shuffle": False, **options}  # Keras warns of its default
+        return super().fit(
+            x, callbacks=callbacks, validation_data=validation_data, **options
+        )
+
+    def evaluate(self, x, **options):
+        """Return the outer losses on tasks, without learning from them.
+
+        Args:
+          x: tasks with num_batches; else give steps.
+          **options: as in Keras.
+        """
+        self._check_dataset(x)
+        return super().evaluate(x, **options)
+
+    def train_step(self, data):
+        """Do one meta-step, in replica context; Keras calls this."""
+        metrics = self._learner.replica_step(self._prepare(data))
+        self._learner.advance()
+        return self._report(metrics)
+
+    def test_step(self, data):
+        """Return the metrics of tasks, in replica context."""
+        return self._report(self._learner.replica_metrics(self._prepare(data)))
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Skip what Keras does for unbuilt models under a strategy.
+
+        It would add up the first batch over the devices, which fails for
+        numbers of tasks that the devices cannot share evenly.
+        """
+
+    def call(self, latents, training=False):
+        """Map latents [n, z] to images [n, H, W, C] by the meta-weights."""
+        return self.generator(latents, training=training)
+
+    @property
+    def metrics(self) -> list[keras.Metric]:
+        """The means that `fit` and `evaluate` report."""
+        return list(self._means.values())
+
+    def adapt(
+        self, images, steps: int | None = None, seed: int = 0
+    ) -> Adapted:
+        """Adapt to a few images of one class; the model does not change.
+
+        Args:
+          images: [n, H, W, C], uint8, or floating in [-1, 1]; n >= 1. More
+            than inner_batch_size are divided over the steps.
+          steps: steps of adaptation; adapt_steps, else inner_steps, if None.
+          seed: equal seeds give equal results.
+
+        Returns:
+          Adapted, which draws images of the class.
+
+        Raises:
+          TypeError, ValueError: the images or the steps are not usable.
+        """
+        config = self._settings.config
+        if steps is None:
+            steps = config.adapt_steps
+        if steps is None:
+            steps = config.inner_steps
+        if steps < 0:
+            raise ValueError(
+                f"steps={steps} is not possible; expected 0 or more. Leave it "
+                f"out to use {config.inner_steps}."
+            )
+        batches = sampling.step_batches(
+            self._as_support(images),
+            batch_size=config.inner_batch_size,
+            steps=steps,
+            seed=seed,
+        )
+        vars = self._values()
+        adapted, metrics = self._adapt(
+            vars,
+            tf.cast(batches, _dtype(vars)),
+            None,
+            sampling.adaptation_seed(seed),
+            tf.constant(steps),
+        )
+        metrics = {name: x.numpy() for name, x in metrics.items()}
+        return Adapted(self._draw, adapted, metrics)
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Draw images by the meta-weights, before any adaptation.
+
+        Args:
+          n: number of images.
+          seed: equal seeds give equal images.
+
+        Returns:
+          [n, H, W, C] in [-1, 1].
+        """
+        return self._draw(self._values(), n, seed)
+
+    def _draw(self, vars: Vars, n: int, seed: int) -> np.ndarray:
+        if n < 1:
+            raise ValueError(
+                f"n={n} asks for no image; expected at least 1. Use n=16, say."
+            )
+        return sampling.draw_images(
+            self._sample, vars, num_samples=n, seed=seed
+        )
+
+    def _values(self) -> Vars:
+        if self.compiled:
+            return self._learner.averaged()
+        vars = self._variables_of_players()
+        return tf.nest.map_structure(tf.convert_to_tensor, vars)
+
+    def _report(self, metrics: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        losses = [
+            tf.reduce_mean(metrics[f"{p.upper()}_val"])
+            for p in self._rule.game.players
+        ]
+        metrics = {"loss": tf.add_n(losses), **metrics}
+        for name, value in metrics.items():
+            self._means[name].update_state(value)
+        return {name: self._means[name].result() for name in metrics}
+
+    def _prepare(self, tasks) -> TaskBatch:
+        """Return the tasks of a step, checked, in the dtype of the weights."""
+        if type(tasks) is tuple:  # from train_on_batch and test_on_batch
+            tasks = tasks[0]
+        self._check_tasks(tasks)
+        for images in (tasks.support, tasks.query):
+            tf.debugging.Assert(
+                tf.reduce_all(tf.abs(images) <= 1.0),
+                [
+                    "images of the tasks lie outside [-1, 1]; expected the "
+                    "range of the generator. Use tf_metagan.tasks, or scale "
+                    "bytes by x / 127.5 - 1. Greatest magnitude:",
+                    tf.reduce_max(tf.abs(images)),
+                ],
+            )
+        dtype = _dtype(self._variables_of_players())
+        support, query, others = (
+            None if x is None else tf.cast(x, dtype) for x in tasks[:3]
+        )
+        return tasks._replace(support=support, query=query, others=others)
+
+    def _check_dataset(self, dataset) -> None:
+        known = (tf.data.Dataset, tf.distribute.DistributedDataset)
+        if not isinstance(dataset, known):
+            raise TypeError(
+                f"the model learns from tasks, but got "
+                f"{type(dataset).__name__}; expected a tf.data.Dataset of "
+                "tf_metagan.TaskBatch. Use tf_metagan.tasks(...)."
+            )
+        if isinstance(dataset, tf.data.Dataset):
+            self._check_tasks(dataset.element_spec)
+
+    def _check_tasks(self, tasks) -> None:
+        """Refuse tasks, or specifications of them, that do not fit."""
+        if not isinstance(tasks, TaskBatch):
+            raise TypeError(
+                f"the model learns from tasks, but the data are of "
+                f"{type(tasks).__name__}; expected tf_metagan.TaskBatch. Use "
+                "tf_metagan.tasks(...)."
+            )
+        image = tf.TensorShape(self.generator.output_shape[1:])
+        for field in ("support", "query"):
+            x = getattr(tasks, field)
+            if not x.dtype.is_floating:
+                raise ValueError(
+                    f"the tasks' {field} images are {x.dtype.name}; expected "
+                    "floating numbers in [-1, 1]. Convert them by "
+                    "x / 127.5 - 1."
+                )
+            six = x.shape.rank in (None, 6)
+            if not six or not image.is_compatible_with(x.shape[3:]):
+                raise ValueError(
+                    f"the tasks' {field} images have shape {x.shape}; "
+                    f"expected (tasks, steps or 1, images, *{image}) as the "
+                    "generator draws. Use tasks(..., image_size=..., "
+                    "channels=...) as the model has them."
+                )
+            k = self._rule.inner_steps
+            if x.shape[1] not in (None, 1, k):
+                raise ValueError(
+                    f"the tasks' {field} images are for {x.shape[1]} inner "
+                    f"steps, the model takes {k}; expected the same number, "
+                    f"or 1. Use tasks(..., inner_steps={k})."
+                )
+
+    def _as_support(self, images) -> np.ndarray:
+        """Return images as [n, H, W, C] in [-1, 1]; refuse unusable ones."""
+        images = np.asarray(images)
+        image = tf.TensorShape(self.generator.output_shape[1:])
+        shape = tf.TensorShape(images.shape)
+        if (
+            images.ndim != 4
+            or not len(images)
+            or not image.is_compatible_with(shape[1:])
+        ):
+            raise ValueError(
+                f"images came with shape {images.shape}; expected (n, *{image})"
+                " with n >= 1, as the generator draws. Resize them, and add "
+                "missing axes by images[..., None]."
+            )
+        if images.dtype == np.uint8:
+            return base.to_range(images)
+        if not np.issubdtype(images.dtype, np.floating):
+            raise TypeError(
+                f"images came as {images.dtype}; expected uint8, or floating "
+                "numbers in [-1, 1]. Convert them by images.astype('uint8')."
+            )
+        if not np.all(np.abs(images) <= 1):
+            raise ValueError(
+                f"images have values from {images.min()} to {images.max()}; "
+                "expected all in [-1, 1]. Give bytes as uint8, or scale them "
+                "by x / 127.5 - 1."
+            )
+        if images.min() >= 0:
+            warnings.warn(
+                "no value of the images is below 0. They are read as [-1, 1]; "
+                "if theirs is [0, 1], give 2 * images - 1.",
+                stacklevel=3,
+            )
+        return images
+
+    def get_config(self) -> dict:
+        """Return the constructor's arguments, defaults as they were chosen."""
+        settings = self._settings
+        values = vars(settings.config)
+        kept = set(settings.used) - self._optimizer_settings
+        kept = sorted((kept | set(settings.given)) - {"algo"})
+        config = {name: values[name] for name in kept}
+        if self._networks_given:
+            config["generator"] = self.generator
+            config["discriminator"] = self.discriminator
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "algorithm": values["algo"],
+            **{name: serialize(value) for name, value in config.items()},
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Make the model that `get_config` describes; its weights are new."""
+        return cls(
+            **{
+                name: keras.saving.deserialize_keras_object(
+                    value, custom_objects=custom_objects
+                )
+                for name, value in config.items()
+            }
+        )
+
+    def get_compile_config(self) -> dict:
+        """Return what `compile_from_config` needs; Keras saves it."""
+        if not self.compiled:
+            return {}
+        serialize = keras.saving.serialize_keras_object
+        optimizers = {name: getattr(self, name) for name in _OPTIMIZERS}
+        return {
+            **{name: serialize(x) for name, x in optimizers.items()},
+            **self._compile_options,
+        }
+
+    def compile_from_config(self, config) -> None:
+        """Compile as the saved model was; Keras calls this."""
+        deserialize = keras.saving.deserialize_keras_object
+        options = {n: x for n, x in config.items() if n not in _OPTIMIZERS}
+        self._compile({n: deserialize(config[n]) for n in _OPTIMIZERS}, **options)
+
+
+class _Position(keras.callbacks.Callback):
+    """Notes the meta-step that an epoch begins with.
+
+    Read later, when the first tasks are asked for, it may be one too many: the
+    step that waits for them has counted itself already.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.meta_step = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.meta_step = int(self.model.meta_step.numpy())
+
+
+def _appended(callbacks, last: keras.callbacks.Callback):
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(last)
+        return callbacks
+    if isinstance(callbacks, keras.callbacks.Callback):
+        callbacks = [callbacks]
+    return [*(callbacks or ()), last]
+
+
+class _Optimizers:
+    """Stands for all players' optimisers where callbacks ask for one."""
+
+    built = True
+
+    def __init__(self, optimizers: list[keras.Optimizer]):
+        self.optimizers = optimizers
+
+    @property
+    def iterations(self):
+        return self.optimizers[0].iterations
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        return [v for optimizer in self.optimizers for v in optimizer.variables]
+
+
+def _resolve(algorithm: str, given: dict) -> Settings:
+    if "algo" in given:
+        raise TypeError(
+            f"algo={given['algo']!r} is spelled differently in Python; "
+            f"expected algorithm. Use MetaGAN(algorithm={given['algo']!r})."
+        )
+    if algorithm not in registry.ALGORITHMS:
+        raise ValueError(
+            f"algorithm={algorithm!r} is not a known algorithm. "
+            + registry.suggest(str(algorithm), registry.ALGORITHMS.known())
+        )
+    settings = Settings(Config, [({**given, "algo": algorithm}, True)])
+    return assembly.with_algorithm_defaults(settings)
+
+
+def _check_networks(networks: dict[str, keras.Model], settings: dict) -> None:
+    """Refuse what `gan.game` could not say clearly."""
+    idle = [name for name in _NETWORK_SETTINGS if name in settings]
+    if idle:
+        raise ValueError(
+            f"{', '.join(idle)} have no effect: they are settings of networks "
+            "that are built by name, but generator and discriminator were "
+            "given. Leave out the one or the other."
+        )
+    for role, network in (
+        ("generator", networks["g"]),
+        ("discriminator", networks["d"]),
+    ):
+        if not isinstance(network, keras.Model):
+            raise TypeError(
+                f"{role} came as {type(network).__name__}; expected a Keras "
+                "model with named layers. Give generator and discriminator, "
+                'or none of them and architecture="dcgan".'
+            )
+        if not network.built:
+            raise ValueError(
+                f"the {role} {network.name!r} is not built, so it has no "
+                "weights yet; expected a model that knows its input. Begin it "
+                "with keras.Input(shape)."
+            )
+        try:
+            _ = network.input_shape, network.output_shape
+        except AttributeError as error:
+            raise ValueError(
+                f"the {role} {network.name!r} has no fixed input and output "
+                "shape, as a subclass of keras.Model has not; expected a "
+                "Sequential or functional model. Wrap it: keras.Sequential"
+                f"([keras.Input(shape), {role}])."
+            ) from error
+
+
+def _check_scope(vars: Vars, strategy: tf.distribute.Strategy) -> None:
+    for variable in tf.nest.flatten(vars):
+        if not strategy.extended.variable_created_in_scope(variable.value):
+            raise ValueError(
+                f"{variable.path} was made outside the scope of "
+                f"{type(strategy).__name__}; expected all variables inside. "
+                "Build both networks and the MetaGAN under "
+                "`with strategy.scope():`."
+            )
+
+
+def _check_distributed(
+    optimizer: keras.Optimizer, strategy: tf.distribute.Strategy
+) -> None:
+    counter = optimizer.iterations.value
+    if not strategy.extended.variable_created_in_scope(counter):
+        raise ValueError(
+            f"optimizer {optimizer.name!r} was made outside the scope of "
+            f"{type(strategy).__name__}; expected it inside. Make it under "
+            "`with strategy.scope():`."
+        )
+    for name, instead in (
+        ("clipnorm", "MetaGAN(..., outer_clip_norm=...)"),
+        ("global_clipnorm", "MetaGAN(..., outer_clip_norm=...)"),
+        ("clipvalue", "MetaGAN(..., outer_clip_value=...)"),
+        ("gradient_accumulation_steps", "a greater meta_batch"),
+    ):
+        if getattr(optimizer, name, None) is not None:
+            raise ValueError(
+                f"{name} of optimizer {optimizer.name!r} acts on each device's "
+                "share of the gradient; expected it to act on the whole. Use "
+                f"{instead} instead."
+            )
+
+
+def _dtype(vars: Vars) -> str:
+    weight = next(iter(vars.params["g"].values()))
+    return keras.backend.standardize_dtype(weight.dtype)
