@@ -40,23 +40,21 @@ _MALLOC = {  # glibc takes no threshold above 32 MB
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
 }
 _FAST = {"conv": "adjoint", "leaky": "function"}
-_LAST = {**_FAST, "layout": "channels_last"}
+_KEEP = {**_FAST, "malloc": True}
+_BEST = {**_KEEP, "layout": "channels_last", "joined": True}
 
 # What is tried in PyTorch: {label: fields of torch_meta_step.Variant}.
 TORCH = {
     "plain": {"shared": False},
-    "shared backward": {},
+    "shared": {},
     "adjoint": _FAST,
-    "adjoint, channels_last": _LAST,
-    "adjoint, malloc": {**_FAST, "malloc": True},
-    "adjoint, channels_last, malloc": {**_LAST, "malloc": True},
-    "adjoint, malloc, a thread per task": {
-        **_FAST, "malloc": True, "workers": 2
-    },
-    "adjoint, channels_last, malloc, a thread per task": {
-        **_LAST, "malloc": True, "workers": 2
-    },
-}  # fmt: skip
+    "adjoint, malloc": _KEEP,
+    "adjoint, malloc, joined": {**_KEEP, "joined": True},
+    "adjoint, malloc, channels_last": {**_KEEP, "layout": "channels_last"},
+    "adjoint, malloc, joined, channels_last": _BEST,
+    "adjoint, malloc, joined, tasks": {**_KEEP, "joined": True, "workers": 2},
+    "adjoint, malloc, joined, channels_last, tasks": {**_BEST, "workers": 2},
+}
 
 
 class Case(NamedTuple):
@@ -258,15 +256,15 @@ def serve(case: Case, *, cores: int) -> None:
     gc.collect()
     baseline = _memory_mb("VmRSS")
     _forget_peak()
-    resting = _cpu_seconds()
+    resting = time.process_time()
     print(json.dumps({"baseline_mb": baseline}), file=replies, flush=True)
     for _ in sys.stdin:
-        busy, cpu = _machine_seconds(), _cpu_seconds()
+        busy, cpu = _machine_seconds(), time.process_time()
         idle = cpu - resting
         start = time.perf_counter()
         extra = step() or {}
         wall = time.perf_counter() - start
-        resting = _cpu_seconds()
+        resting = time.process_time()
         reply = {
             "wall": wall,
             "cpu": resting - cpu,
@@ -298,11 +296,6 @@ def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _cpu_seconds() -> float:
-    times = os.times()
-    return times.user + times.system
 
 
 def _machine_seconds() -> float:
@@ -353,7 +346,7 @@ class Row(NamedTuple):
       first_s: wall seconds of the first call, tracing included.
       baseline_mb: resident memory before the first call.
       growth_mb: peak resident memory above the baseline.
-      others: median share of the cores that other processes used meanwhile.
+      others: median share of the cores that other processes took meanwhile.
       wait: median share of the meta-step spent waiting for data.
       ratio: best torch median over this median; above 1 is faster than torch.
     """
@@ -429,8 +422,7 @@ class Worker:
         peak = max((x["peak_mb"] or 0.0 for x in self.turns), default=0.0)
         walls = [x["wall"] for x in timed]
 
-        def median_share(key, over):
-            return statistics.median(x[key] / (x["wall"] * over) for x in timed)
+        free = (os.cpu_count() or self._cores) - self._cores
 
         return Row(
             side=self.case.side,
@@ -445,8 +437,13 @@ class Worker:
             first_s=first["wall"],
             baseline_mb=self._baseline,
             growth_mb=peak - self._baseline if self._baseline else None,
-            others=max(0.0, median_share("others_cpu", self._cores)),
-            wait=median_share("wait", 1) if "wait" in first else None,
+            others=statistics.median(
+                max(0.0, x["others_cpu"] / x["wall"] - free) / self._cores
+                for x in timed
+            ),
+            wait=statistics.median(x["wait"] / x["wall"] for x in timed)
+            if "wait" in first
+            else None,
         )
 
     def _read(self) -> dict:
@@ -552,10 +549,7 @@ class Plan(NamedTuple):
     growth_steps: tuple[int, ...]
 
 
-_FAVOURITES = (
-    "adjoint, channels_last, malloc",
-    "adjoint, channels_last, malloc, a thread per task",
-)
+_FAVOURITES = tuple(TORCH)[-3:]
 FULL = Plan((10, 40.0), (3, 10.0), True, (4, 8.0), (1, 5, 10, 20, 50))
 QUICK = Plan((3, 8.0), None, False, (2, 2.0), (1, 5))
 
@@ -601,23 +595,17 @@ def measure(
             tried += compared(found)
             best = _best_of_each(found)
         say(f"{algo}: the library beside PyTorch")
-        alone = [x for x in best if "workers" not in TORCH[x]]
-        cases = [
-            library_case(work, threads=(cores, 1)),
-            library_case(work, threads=None),
-            *([library_case(work, inner_loop="unrolled")] * plan.unrolled),
-            *(torch_case(work, label, cores=cores) for label in best),
-            *(torch_case(work, label, cores=1) for label in alone),
-        ]
-        main += compared(run(cases, plan.main))
+        cases = _main_cases(work, best, unrolled=plan.unrolled, cores=cores)
+        found = run(cases, plan.main)
+        main += compared(found)
+        leader = _fastest_torch(cases, found)
         say(f"{algo}: fed by the input pipeline")
         fed += run([library_case(work, pipeline=True)], plan.main)
         for steps in plan.growth_steps:
             say(f"{algo}: {steps} inner steps")
-            long = work._replace(steps=steps)
+            cases = [library_case(work, threads=(cores, 1)), *leader]
             cases = [
-                library_case(long, threads=(cores, 1)),
-                *(torch_case(long, label, cores=cores) for label in best[:1]),
+                x._replace(workload=work._replace(steps=steps)) for x in cases
             ]
             growth += compared(run(cases, plan.growth))
     return [
@@ -630,6 +618,30 @@ def measure(
         )
         if rows
     ]
+
+
+def _main_cases(
+    work: Workload, best: Sequence[str], *, unrolled: bool, cores: int
+) -> list[Case]:
+    """List the library's forms and the best of PyTorch, also on one core."""
+    cases = [
+        library_case(work, threads=(cores, 1)),
+        library_case(work, threads=None),
+    ]
+    if unrolled:
+        cases.append(
+            library_case(work, inner_loop="unrolled", threads=(cores, 1))
+        )
+    cases += [torch_case(work, label, cores=cores) for label in best]
+    alone = [label for label in best if "workers" not in TORCH[label]]
+    return cases + [torch_case(work, label, cores=1) for label in alone]
+
+
+def _fastest_torch(cases: Sequence[Case], rows: Sequence[Row]) -> list[Case]:
+    """Return the case of the fastest torch row, in a list; empty without."""
+    places = [i for i, row in enumerate(rows) if row.side == "torch"]
+    places.sort(key=lambda i: rows[i].median_s)
+    return [cases[i] for i in places[:1]]
 
 
 def _best_of_each(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -650,8 +662,11 @@ _GROWING = (
 )
 _FED = "Waiting is the time until the next TaskBatch is there."
 _TRIED = (
-    "The ratio is to the fastest of them. 'adjoint' writes the derivatives of "
-    "a convolution as convolutions and those of leaky ReLU as one operation."
+    "The ratio is to the fastest of them. Shared: one backward pass through "
+    "D(fake) serves both players, as in all that follow. Adjoint: derivatives "
+    "of a convolution written as convolutions, those of leaky ReLU as one "
+    "kernel. Malloc: glibc keeps freed memory. Joined: the critic sees real "
+    "and fake images as one batch. Tasks: a Python thread for each task."
 )
 
 
@@ -665,7 +680,7 @@ def machine(cores: int) -> dict[str, object]:
         "cores": os.cpu_count(),
         "cores_used": cores,
         "memory_gb": _total_memory_gb(),
-        "load_at_start": os.getloadavg()[0],
+        "load_at_start": round(os.getloadavg()[0], 2),
         "system": platform.platform(),
         "python": platform.python_version(),
         **{name: _version(name) for name in ("tensorflow", "keras", "torch")},

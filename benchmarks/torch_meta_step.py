@@ -28,8 +28,7 @@ class Variant(NamedTuple):
     Attributes:
       layout: "nchw" or "channels_last", the order of images in memory.
       conv: "native"; or "adjoint", the derivatives of a convolution written
-        as convolutions, because PyTorch's own second derivative of one takes
-        three times as long as its first.
+        as convolutions, because PyTorch's own second derivative is slow.
       leaky: "native"; "mask", multiplication with a tensor of slopes; or
         "function", one kernel each way and no zeros sent back to the input.
       shared: one backward through D(fake) serves both players.

@@ -11,9 +11,10 @@ from tf_metagan.core import gradcheck, rng, tree
 from tf_metagan.core.inner import InnerRule
 from tf_metagan.core.rollout import Rollout, Task, Turn
 from tf_metagan.gan import game as games
+from tf_metagan.learner import Learner, create_variables
 from tf_metagan.types import Vars
 
-STEP = tf.constant(0, tf.int64)
+STEP = np.zeros([], np.int64)
 SIMULTANEOUS = (Turn(("d", "g")),)
 
 _SIZES = {"toy": {"image_size": 2, "channels": 2}}
@@ -24,9 +25,9 @@ _DIVIDING = {
 }
 _OPTIMIZERS = {
     "sgd": {},
-    "momentum": {"inner_momentum": 0.7},
+    "momentum": {"inner_momentum": 0.75},
     "rmsprop": {"inner_rho": 0.9, **_DIVIDING},
-    "adam": {"inner_beta1": 0.5, "inner_beta2": 0.99, **_DIVIDING},
+    "adam": {"inner_beta1": 0.5, "inner_beta2": 0.96875, **_DIVIDING},
 }
 
 
@@ -44,6 +45,7 @@ def game(
     size = _SIZES.get(architecture, {"image_size": 16, "channels": 1})
     options = {
         "gradient": {"penalty_weight": 2.0, "penalty_norm": penalty_norm},
+        "gradient_figr_as_published": {"penalty_weight": 2.0},
         "r1": {"penalty_weight": 2.0},
         "none": {},
     }[penalty]
@@ -109,25 +111,36 @@ def task(batch, number=0):
     return Task(*(None if x is None else x[number] for x in parts))
 
 
-def start(algorithm, seed=0):
-    """Return meta-weights at which no learned or carried quantity is zero."""
+def start(algorithm, *, spread=0.0, seed=0):
+    """Return meta-weights at which no learned or carried quantity is zero.
+
+    Args:
+      algorithm: whose initial values are changed.
+      spread: standard deviation of what is added to the weights.
+      seed: of the weights and of the changes.
+    """
     vars = algorithm.init(seed)
     draw = np.random.default_rng(seed)
 
-    def shaken(leaf, value, square, count):
+    def shaken(leaf, value, square):
         noise = draw.uniform(0.5, 1.5, value.shape)
-        typical = {"v": square(noise), "t": count + 0.0 * noise}
+        typical = {"v": square(noise), "t": 3.0}
         slot = leaf.split("/")[1] if leaf.startswith("slots/") else ""
         other = value.numpy() + 0.05 * (noise - 0.3)
-        return tf.constant(typical.get(slot, other), value.dtype)
+        return tf.constant(typical.get(slot, other), value.dtype, value.shape)
 
     def shake(part, square):
         return {
-            p: {leaf: shaken(leaf, x, square, 3.0) for leaf, x in leaves.items()}
+            p: {leaf: shaken(leaf, x, square) for leaf, x in leaves.items()}
             for p, leaves in part.items()
         }
 
+    params = tf.nest.map_structure(
+        lambda w: w + tf.constant(spread * draw.normal(size=w.shape), w.dtype),
+        vars.params,
+    )
     return vars._replace(
+        params=params,
         state=shake(vars.state, lambda noise: 0.01 * noise),
         inner=shake(vars.inner, lambda noise: -5.0 + noise),
     )
@@ -188,3 +201,30 @@ def keras_steps(algorithm, vars, task, make_optimizer):
             pairs = [(grads[p][leaf], x) for leaf, x in leaves.items()]
             optimizers[p].apply_gradients(pairs)
         yield tf.nest.map_structure(tf.convert_to_tensor, variables)
+
+
+# Learners.
+
+
+def learner(
+    algorithm,
+    optimizer=lambda: keras.optimizers.SGD(0.125),
+    *,
+    vars=None,
+    kind=Learner,
+    strategy=None,
+    **options,
+):
+    """Build a learner; `optimizer` makes the optimiser of each part."""
+    vars = start(algorithm) if vars is None else vars
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        tables = [{p: optimizer() for p in vars.params} for _ in range(2)]
+    return kind(
+        algorithm,
+        create_variables(vars, strategy),
+        optimizers=tables[0],
+        rate_optimizers=tables[1],
+        strategy=strategy,
+        **options,
+    )

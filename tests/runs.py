@@ -22,6 +22,7 @@ NETWORKS = {
     "width": 4,
     "latent_size": 8,
     "image_size": 16,
+    "channels": 1,
 }
 LOOP = {
     "inner_steps": 2,
@@ -94,9 +95,7 @@ def metrics(logdir):
     """Return the lines of metrics.jsonl without what the clock says."""
     text = pathlib.Path(logdir, report.METRICS_FILE).read_text()
     lines = [json.loads(line) for line in text.splitlines()]
-    return [
-        {k: v for k, v in line.items() if k not in CLOCK} for line in lines
-    ]
+    return [{k: v for k, v in line.items() if k not in CLOCK} for line in lines]
 
 
 def checkpoint(logdir):
@@ -113,7 +112,7 @@ def variables(logdir, *, step=None):
         path = os.path.join(logdir, assembly.CHECKPOINTS, f"ckpt-{step}")
     reader = tf.train.load_checkpoint(path)
     return {
-        name.partition("/")[0]: reader.get_tensor(name)
+        name.partition("/")[0].replace("..", "."): reader.get_tensor(name)
         for name in reader.get_variable_to_shape_map()
         # The latter counts checkpoints since the start, for TensorFlow alone.
         if name.endswith("VARIABLE_VALUE") and "save_counter" not in name
@@ -152,7 +151,5 @@ def write_classes(root, numbers, **options):
     """Write one folder of pictures per class: a, b, c, ..."""
     for place, number in enumerate(numbers):
         name = "abcdefgh"[place]
-        write_pictures(
-            pathlib.Path(root, name), number, seed=place, **options
-        )
+        write_pictures(pathlib.Path(root, name), number, seed=place, **options)
     return root

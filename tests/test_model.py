@@ -2,6 +2,7 @@
 
 import csv
 import doctest
+import functools
 import hashlib
 import json
 import pathlib
@@ -32,7 +33,7 @@ CLASSES = {
     )
     for number, name in enumerate("abcdefg")
 }
-DATA = {"shots": 2, "meta_batch": 3, "inner_steps": 2, "inner_batch_size": 3}
+DATA = {"shots": 2, "meta_batch": 1, "inner_steps": 1, "inner_batch_size": 3}
 NETWORKS = {
     "architecture": "toy",
     "image_size": 4,
@@ -42,14 +43,16 @@ NETWORKS = {
 IMAGES = CLASSES["a"][:3]
 
 
-def make_tasks(source=CLASSES, **options):
-    return tasks(source, **{**DATA, **options})
+@functools.cache
+def make_tasks(**options):
+    """Return tasks of CLASSES, or of options["source"]."""
+    return tasks(**{"source": CLASSES, **DATA, **options})
 
 
 def make_gan(algorithm="reptile", **options):
-    return MetaGAN(
-        algorithm=algorithm, **{**NETWORKS, "inner_steps": 2, **options}
-    )
+    """Build a small model; without penalty, which takes most of the time."""
+    given = {**NETWORKS, "inner_steps": 1, "penalty": "none", **options}
+    return MetaGAN(algorithm=algorithm, **given)
 
 
 def make_networks():
@@ -62,7 +65,8 @@ def make_networks():
             keras.layers.Dropout(0.2, name="drop"),
             dense(16, "tanh", name="paint"),
             keras.layers.Reshape([4, 4, 1], name="grid"),
-        ]
+        ],
+        name="inside",
     )
     image = keras.Input([4, 4, 1])
     features = keras.layers.Flatten(name="flat")(image)
@@ -100,9 +104,9 @@ def check_equal(one, other):
 # What fit does.
 
 
-@pytest.mark.parametrize("algorithm", ["fomaml", "reptile"])
-def test_fit_does_the_meta_steps_of_the_command_line(algorithm):
-    given = {**NETWORKS, **DATA, "algo": algorithm, "seed": 5}
+def test_fit_does_the_meta_steps_of_the_command_line():
+    size = {"inner_steps": 2, "meta_batch": 2}
+    given = {**NETWORKS, **DATA, **size, "algo": "fomaml", "seed": 5}
     settings = assembly.with_algorithm_defaults(
         Settings(Config, [(given, True)])
     )
@@ -119,10 +123,7 @@ def test_fit_does_the_meta_steps_of_the_command_line(algorithm):
     )
     logged = [learner.step(sampler.batch(step)) for step in range(3)]
 
-    def check(seed):
-        gan = make_gan(algorithm, seed=seed)
-        gan.compile()
-        history = fit(gan, make_tasks(seed=seed), 3)
+    def check():
         weights = {
             f"{player}/{v.path.split('/', 1)[1]}": v.numpy()
             for player, net in (("d", gan.discriminator), ("g", gan.generator))
@@ -133,14 +134,19 @@ def test_fit_does_the_meta_steps_of_the_command_line(algorithm):
                 np.testing.assert_array_equal(
                     weights[f"{player}/{leaf}"], value
                 )
-        for name, value in history.items():
-            if name != "loss":
-                mean = np.mean([metrics[name] for metrics in logged])
-                np.testing.assert_allclose(value, [mean], rtol=1e-5)
 
-    check(5)
+    gan = make_gan("fomaml", penalty="gradient", seed=5, inner_steps=2)
+    gan.compile()
+    data = make_tasks(seed=5, **size)
+    history = fit(gan, data, 3)
+    check()
+    for name, value in history.items():
+        if name != "loss":
+            mean = np.mean([metrics[name] for metrics in logged])
+            np.testing.assert_allclose(value, [mean], rtol=1e-5)
+    fit(gan, data)
     with pytest.raises(AssertionError):
-        check(6)
+        check()
 
 
 def test_given_networks_keep_their_weights_and_hold_the_meta_weights():
@@ -149,20 +155,18 @@ def test_given_networks_keep_their_weights_and_hold_the_meta_weights():
         {v.path: v.numpy() for v in network.weights}
         for network in (generator, discriminator)
     ]
-    gan = MetaGAN(generator, discriminator, "fomaml", inner_steps=2)
+    gan = MetaGAN(
+        generator, discriminator, "reptile", inner_steps=1, penalty="none"
+    )
     assert gan.generator is generator
-    for network, values in zip(
-        (generator, discriminator), before, strict=True
-    ):
+    for network, values in zip((generator, discriminator), before, strict=True):
         for variable in network.weights:
             np.testing.assert_array_equal(variable, values[variable.path])
     fit(gan, make_tasks(meta_batch=5), 2)
     # The head's bias shifts all scores alike: the Wasserstein loss of the
     # discriminator does not depend on it.
     constant = ("frozen/kernel", "frozen/bias", "head/bias")
-    for network, values in zip(
-        (generator, discriminator), before, strict=True
-    ):
+    for network, values in zip((generator, discriminator), before, strict=True):
         for variable in network.weights:
             same = np.array_equal(variable, values[variable.path])
             if "seed_generator" not in variable.path:
@@ -182,14 +186,16 @@ def test_learned_rates_and_statistics_are_weights_of_the_model():
     before = [v.numpy() for v in gan.weights]
     assert len(gan.inner_quantities) == 8  # two kernels and biases a player
     assert len(gan.inner_statistics) == 8
-    assert all(v.shape == (2,) for v in gan.inner_quantities)
+    assert all(v.shape == (1,) for v in gan.inner_quantities)
     fit(gan, steps=2)
     unchanged = [
         v.path
         for v, value in zip(gan.weights, before, strict=True)
         if np.array_equal(v, value)
     ]
-    assert set(unchanged) <= {"head/bias", "d.rate.head.bias"}
+    # The loss does not depend on the bias of all scores.
+    assert all(path.endswith(("head/bias", "head.bias")) for path in unchanged)
+    assert len(unchanged) < 4
     assert int(gan.meta_step.numpy()) == 2
 
 
@@ -202,7 +208,8 @@ def test_evaluate_gives_the_metrics_of_fit_and_changes_nothing():
         found = gan.evaluate(data, steps=1, verbose=0, return_dict=True)
         assert digest(gan) == before
         history = fit(gan, data)
-        assert {n for n in history if not n.startswith("grad")} == set(found)
+        logged = {n for n in history if not n.startswith("grad_norm")}
+        assert logged == set(found)
         for name, value in found.items():
             np.testing.assert_allclose(value, history[name], rtol=1e-6)
 
@@ -213,9 +220,7 @@ def test_train_on_batch_takes_one_batch_of_tasks():
     batch = next(iter(make_tasks()))
     logs = gan.train_on_batch(batch, return_dict=True)
     other = make_gan()
-    np.testing.assert_allclose(
-        logs["loss"], fit(other)["loss"][0], rtol=1e-6
-    )
+    np.testing.assert_allclose(logs["loss"], fit(other)["loss"][0], rtol=1e-6)
     check_equal(gan, other)
 
 
@@ -231,7 +236,7 @@ def test_training_goes_on_exactly_after_fit_save_and_load(tmp_path):
         "meta_steps": 6,
     }
     whole, parts = make_gan("fomaml", **options), make_gan("fomaml", **options)
-    fit(whole, steps=4)
+    fit(whole, steps=3)
     fit(parts, steps=2)
     parts.save(tmp_path / "gan.keras")
     loaded = keras.saving.load_model(tmp_path / "gan.keras")
@@ -240,44 +245,43 @@ def test_training_goes_on_exactly_after_fit_save_and_load(tmp_path):
     refilled.compile(run_eagerly=True)
     refilled.load_weights(tmp_path / "gan.weights.h5")
     for gan in (parts, loaded, refilled):
-        fit(gan, steps=2)
+        fit(gan)
         check_equal(whole, gan)
     unfollowed = make_gan("fomaml", **options)
-    for _ in range(2):
-        fit(unfollowed, make_tasks().map(tf_metagan.TaskBatch), steps=2)
+    for steps in (2, 1):
+        fit(unfollowed, make_tasks().take(2), steps)
     with pytest.raises(AssertionError):
         check_equal(whole, unfollowed)
 
 
 class _Crash(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
-        if int(self.model.meta_step.numpy()) == 5:
+        if int(self.model.meta_step.numpy()) == 2:
             raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("finite", [False, True])
 def test_backup_and_restore_continues_exactly(tmp_path, finite):
-    data = make_tasks(num_batches=2 if finite else None)
-    options = {"epochs": 4, "steps_per_epoch": None if finite else 2}
+    data = make_tasks(num_batches=1 if finite else None)
+    options = {"epochs": 3, "steps": None if finite else 1}
     whole = make_gan(outer_optimizer="adam")
     fit(whole, data, **options)
 
-    def resumed(folder):
-        for crash in ([_Crash()], []):
-            gan = make_gan(outer_optimizer="adam")
-            backup = keras.callbacks.BackupAndRestore(tmp_path / folder)
-            try:
-                fit(gan, data, callbacks=[backup, *crash], **options)
-            except KeyboardInterrupt:
-                assert int(gan.meta_step.numpy()) == 5
-        return gan
-
-    check_equal(whole, resumed("backup"))
+    for crash in ([_Crash()], []):
+        gan = make_gan(outer_optimizer="adam")
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        try:
+            fit(gan, data, callbacks=[backup, *crash], **options)
+        except KeyboardInterrupt:
+            assert int(gan.meta_step.numpy()) == 2
+            assert (tmp_path / "backup").exists()
+    check_equal(whole, gan)
+    assert int(gan.d_optimizer.iterations.numpy()) == 3
 
 
 def test_a_model_loads_in_a_fresh_process(tmp_path):
     generator, discriminator = make_networks()
-    gan = MetaGAN(generator, discriminator, "reptile", inner_steps=2)
+    gan = MetaGAN(generator, discriminator, "reptile", inner_steps=1)
     gan.compile(d_optimizer=keras.optimizers.Adam(0.5))
     gan.save(tmp_path / "gan.keras")
     np.save(tmp_path / "images.npy", IMAGES)
@@ -320,7 +324,7 @@ def test_keras_callbacks_work(tmp_path):
         keras.callbacks.TensorBoard(tmp_path / "board"),
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.LearningRateScheduler(lambda epoch: 0.25 / (1 + epoch)),
-        keras.callbacks.ReduceLROnPlateau("val_D_val"),
+        keras.callbacks.ReduceLROnPlateau("val_D_val", mode="min"),
         keras.callbacks.EarlyStopping("val_loss", min_delta=1e9, patience=1),
     ]
     validation = make_tasks(split="test", num_batches=1)
@@ -375,7 +379,7 @@ def test_summary_counts_networks_and_optimisers():
     assert "g (Sequential)" in text
     assert "d (Sequential)" in text
     own = gan.generator.count_params() + gan.discriminator.count_params()
-    assert f"Trainable params: {own + 16}" in text  # 8 leaves, 2 steps
+    assert f"Trainable params: {own + 8}" in text  # eight leaves, one step
     assert "Optimizer params" in text
 
 
@@ -399,8 +403,9 @@ def test_config_repeats_the_model_with_the_defaults_of_then():
 def test_predict_maps_latents_by_the_generator():
     gan = make_gan()
     latents = np.array([[0.5, -1.0], [2.0, 0.0]], np.float32)
-    np.testing.assert_array_equal(
-        gan.predict(latents, verbose=0), gan.generator(latents)
+    # Compiled and not, a matrix product may be rounded differently.
+    np.testing.assert_allclose(
+        gan.predict(latents, verbose=0), gan.generator(latents), rtol=1e-5
     )
 
 
@@ -423,11 +428,11 @@ def test_sgd_of_rate_one_moves_reptile_to_the_adapted_weights():
         g_optimizer=keras.optimizers.SGD(1.0),
         run_eagerly=True,
     )
-    batch = next(iter(make_tasks(meta_batch=1)))
+    batch = next(iter(make_tasks()))
     vars, _ = gan._rule.adapt(
-        gan._values(), batch.support[0], None, batch.seed[0], 2
+        gan._values(), batch.support[0], None, batch.seed[0], 1
     )
-    fit(gan, make_tasks(meta_batch=1))
+    fit(gan)
     # w - (w - adapted) rounds once more than adapted.
     for p, leaves in gan._values().params.items():
         for leaf, value in leaves.items():
@@ -438,7 +443,7 @@ def test_sgd_of_rate_one_moves_reptile_to_the_adapted_weights():
 
 def test_moving_averages_serve_samples_and_leave_weights_alone():
     gan, plain = make_gan(ema=0.5), make_gan()
-    seen = [gan.generator.get_weights()]
+    seen = []
     note = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: seen.append(
             gan.generator.get_weights()
@@ -451,22 +456,17 @@ def test_moving_averages_serve_samples_and_leave_weights_alone():
     )
     raw = plain.sample(3)
     assert np.abs(gan.sample(3) - raw).max() > 0
-    average = seen[0]
-    for weights in seen[1:]:
-        average = [
-            0.5 * a + 0.5 * w for a, w in zip(average, weights, strict=True)
-        ]
+    # Keras begins its averages with the weights after the first step.
+    average = [0.5 * a + 0.5 * b for a, b in zip(*seen, strict=True)]
     plain.generator.set_weights(average)
-    # Keras starts its averages at the initial weights or at zero, undone by a
-    # bias correction; both agree with the recursion to rounding here.
-    np.testing.assert_allclose(gan.sample(3), plain.sample(3), atol=1e-4)
+    np.testing.assert_allclose(gan.sample(3), plain.sample(3), atol=1e-6)
 
 
 # Adaptation.
 
 
 def test_adapt_changes_nothing_in_the_model():
-    gan = make_gan("fomaml", inner_statistics="carried")
+    gan = make_gan(inner_statistics="carried")
     fit(gan)
     before = digest(gan)
     adapted = gan.adapt(IMAGES, steps=4)
@@ -496,9 +496,11 @@ def test_adaptation_has_the_steps_and_the_range_asked_for():
     gan = make_gan(adapt_steps=5)
     assert gan.adapt(IMAGES).metrics["D_loss"].shape == (5,)
     assert gan.adapt(IMAGES, steps=1).metrics["D_loss"].shape == (1,)
-    assert make_gan().adapt(IMAGES).metrics["D_loss"].shape == (2,)
+    assert make_gan().adapt(IMAGES).metrics["D_loss"].shape == (1,)
     still = gan.adapt(IMAGES, steps=0)
-    np.testing.assert_array_equal(still.sample(4, seed=1), gan.sample(4, seed=1))
+    np.testing.assert_array_equal(
+        still.sample(4, seed=1), gan.sample(4, seed=1)
+    )
     moved = gan.adapt(IMAGES)
     as_floats = gan.adapt(IMAGES / 127.5 - 1)
     np.testing.assert_array_equal(moved.sample(4), as_floats.sample(4))
@@ -510,7 +512,11 @@ def test_adaptation_has_the_steps_and_the_range_asked_for():
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
-        (IMAGES[0], ValueError, r"shape \(4, 4, 1\); expected \(n, \*\(4, 4, 1"),
+        (
+            IMAGES[0],
+            ValueError,
+            r"shape \(4, 4, 1\); expected \(n, \*\(4, 4, 1",
+        ),
         (IMAGES[:0], ValueError, r"shape \(0, 4, 4, 1\); .* with n >= 1"),
         (IMAGES[:, :2], ValueError, r"shape \(3, 2, 4, 1\); expected"),
         (IMAGES.repeat(3, -1), ValueError, r"shape \(3, 4, 4, 3\); expected"),
@@ -574,11 +580,16 @@ def test_adapt_and_sample_refuse_impossible_numbers():
             ValueError,
             "^cross_player=stop has no effect with algorithm=fomaml. Remove",
         ),
-        ({"meta_batch": 8}, ValueError, "^meta_batch=8 has no effect here"),
+        (
+            {"meta_batch": 8, "shots": 5},
+            ValueError,
+            "^shots, meta_batch has no effect on the model; .*tasks",
+        ),
+        ({"logdir": "x"}, ValueError, "^logdir=x has no effect here. Remove"),
         (
             {"architecture": "dcgan", "image_size": 20},
             ValueError,
-            "^image_size=20 does not suit architecture=dcgan: .* Use image_size",
+            "^image_size=20 does not suit architecture=dcgan: .* Use image",
         ),
     ],
 )
@@ -593,7 +604,9 @@ def test_the_model_refuses_other_networks():
         MetaGAN(generator)
     with pytest.raises(TypeError, match="generator came as str; expected a K"):
         MetaGAN("dcgan", discriminator)
-    with pytest.raises(ValueError, match="channels, width have no effect: they"):
+    with pytest.raises(
+        ValueError, match="width, channels have no effect: they"
+    ):
         MetaGAN(generator, discriminator, width=3, channels=1)
     unbuilt = keras.Sequential([keras.layers.Dense(16, name="paint")])
     with pytest.raises(ValueError, match=r"the generator .* is not built, so"):
@@ -607,7 +620,9 @@ def test_the_model_refuses_other_networks():
     )
     with pytest.raises(ValueError, match=r"draws images of shape \(4, 4, 3\)"):
         MetaGAN(coloured, discriminator)
-    numbered = keras.Sequential([keras.Input([4, 4, 1]), keras.layers.Flatten()])
+    numbered = keras.Sequential(
+        [keras.Input([4, 4, 1]), keras.layers.Flatten()]
+    )
     numbered.add(keras.layers.Dense(1))
     with pytest.raises(ValueError, match="the name Keras numbered it with"):
         MetaGAN(generator, numbered)
@@ -626,10 +641,12 @@ def test_a_subclassed_network_is_refused_bare_and_taken_wrapped():
     generator, discriminator = make_networks()
     subclass = _Subclass(generator)
     subclass(np.zeros([1, 2], np.float32))
-    with pytest.raises(ValueError, match=r"as a subclass .* Wrap it: keras.Seq"):
+    with pytest.raises(
+        ValueError, match=r"as a subclass .* wrap it: keras.Seq"
+    ):
         MetaGAN(subclass, discriminator)
     wrapped = keras.Sequential([keras.Input([2]), subclass])
-    gan = MetaGAN(wrapped, discriminator, inner_steps=2)
+    gan = MetaGAN(wrapped, discriminator, inner_steps=1)
     assert gan.adapt(IMAGES).sample(2).shape == (2, 4, 4, 1)
 
 
@@ -660,26 +677,32 @@ def test_fit_refuses_what_are_no_tasks_or_other_tasks():
     gan = make_gan()
     gan.compile(run_eagerly=True)
     data = make_tasks()
-    with pytest.raises(TypeError, match="but got ndarray; expected a tf.data"):
+    with pytest.raises(TypeError, match="but got ndarray; expected a tf"):
         gan.fit(IMAGES)
-    with pytest.raises(TypeError, match="data are of TensorSpec; expected tf_m"):
+    with pytest.raises(
+        TypeError, match="data are of TensorSpec; expected tf_m"
+    ):
         gan.fit(tf.data.Dataset.from_tensors(tf.zeros([2])))
     with pytest.raises(TypeError, match="the data are of"):
         gan.evaluate(tf.data.Dataset.from_tensors(tf.zeros([2])))
-    with pytest.raises(ValueError, match=r"for 3 inner steps, the model takes 2"):
+    with pytest.raises(
+        ValueError, match=r"for 3 inner steps, the model takes 1"
+    ):
         fit(gan, make_tasks(inner_steps=3))
     colours = {name: x.repeat(3, -1) for name, x in CLASSES.items()}
     with pytest.raises(ValueError, match=r"4, 4, 3\); expected \(tasks, steps"):
-        fit(gan, make_tasks(colours))
-    flat = data.map(lambda *x: tf_metagan.TaskBatch(x[0][:, 0], *x[1:]))
-    with pytest.raises(ValueError, match=r"support images have shape \(3, 2, 4"):
+        fit(gan, tasks(colours, **DATA))
+    flat = data.map(lambda x: x._replace(support=x.support[:, 0]))
+    with pytest.raises(
+        ValueError, match=r"support images have shape \(1, 2, 4"
+    ):
         fit(gan, flat)
-    whole = data.map(
-        lambda *x: tf_metagan.TaskBatch(tf.cast(x[0], tf.uint8), *x[1:])
-    )
-    with pytest.raises(ValueError, match="support images are uint8; expected f"):
+    whole = data.map(lambda x: x._replace(support=tf.cast(x.support, tf.uint8)))
+    with pytest.raises(
+        ValueError, match="support images are uint8; expected f"
+    ):
         fit(gan, whole)
-    bright = data.map(lambda *x: tf_metagan.TaskBatch(x[0], 9 * x[1], *x[2:]))
+    bright = data.map(lambda x: x._replace(query=9 * x.query))
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=r"lie outside \[-1, 1\]; expected"
     ):
@@ -697,10 +720,8 @@ def test_tasks_of_the_two_splits_share_no_class():
     train, test = labels(), labels(split="test")
     assert not train & test
     assert train | test == set(range(7))
-    assert labels(train_classes=[1, 2]) == {1, 2}
-    assert labels(split="test", test_classes=[4]) == {4}
     with pytest.raises(AssertionError):
-        assert not train & labels(split="test", test_classes=[min(train)])
+        assert not train & labels(test_classes=tuple(test))
 
 
 def test_tasks_depend_on_the_seed_and_hold_images_of_their_class():
@@ -719,10 +740,11 @@ def test_tasks_take_every_kind_of_source():
     labels = np.repeat(np.arange(7), 6)
     first = next(iter(make_tasks()))
     for source in ((images, labels), base.group(images, labels)):
-        batch = next(iter(make_tasks(source)))
+        batch = next(iter(tasks(source, **DATA)))
         np.testing.assert_array_equal(batch.support, first.support)
-    data = make_tasks("glyphs", num_classes=5, images_per_class=4, image_size=8)
-    assert data.element_spec.support.shape == (3, 1, 2, 8, 8, 1)
+    drawn = {"num_classes": 5, "images_per_class": 4, "image_size": 8}
+    data = make_tasks(source="glyphs", **drawn)
+    assert data.element_spec.support.shape == (1, 1, 2, 8, 8, 1)
     assert data.cardinality() == tf.data.INFINITE_CARDINALITY
 
 
@@ -733,8 +755,8 @@ def test_tasks_take_every_kind_of_source():
         ({"num_batches": 0}, ValueError, "num_batches=0 gives no data; expec"),
         ({"shotss": 1}, ValueError, r"Did you mean 'shots'\?"),
         ({"shots": 6}, ValueError, "^shots=6 needs 7 images per class"),
-        ({"inner_rate": 0.1}, ValueError, "^inner_rate=0.1 has no effect here"),
-        ({"image_size": 8}, ValueError, "^image_size=8 has no effect"),
+        ({"inner_rate": 0.1}, ValueError, "^inner_rate has no effect on these"),
+        ({"image_size": 8}, ValueError, "^image_size has no effect on these"),
         ({"source": "glyph"}, ValueError, r"Did you mean 'glyphs'\?"),
         ({"source": [1, 2]}, TypeError, "cannot be drawn from list; expected"),
         ({"source": {}}, TypeError, "cannot be drawn from dict; expected"),
@@ -752,12 +774,13 @@ def test_tasks_take_every_kind_of_source():
 )
 def test_tasks_refuse_other_input(arguments, error, message):
     with pytest.raises(error, match=message):
-        make_tasks(**arguments)
+        tasks(**{"source": CLASSES, **DATA, **arguments})
 
 
 # Several devices, and the page.
 
 
+@pytest.mark.slow
 def test_several_devices_give_the_result_of_one(tmp_path):
     code = """
 import sys
@@ -776,7 +799,7 @@ for strategy in (tf.distribute.get_strategy(), mirrored):
     gan.compile()
     # Three tasks are two on one device and one on the other.
     history = [t.fit(gan, t.make_tasks(meta_batch=n), 2) for n in (4, 3)]
-    test = t.make_tasks(split="test", num_batches=2)
+    test = t.make_tasks(split="test", meta_batch=3, num_batches=2)
     history.append(gan.evaluate(test, verbose=0, return_dict=True))
     found.append((t.state(gan), history, gan.adapt(t.IMAGES).sample(3)))
 for a, b in zip(*map(tf.nest.flatten, found), strict=True):
@@ -803,6 +826,8 @@ with mirrored.scope(), pytest.raises(ValueError, match="made outside the sco"):
 
 def test_the_page_about_python_is_right():
     page = ROOT / "docs" / "python.md"
-    failed, tried = doctest.testfile(str(page), module_relative=False)
+    failed, tried = doctest.testfile(
+        str(page), module_relative=False, optionflags=doctest.ELLIPSIS
+    )
     assert tried > 10
     assert failed == 0

@@ -101,6 +101,11 @@ def load_images(settings: Settings) -> data.ClassImages:
     return settings.call(load)
 
 
+def with_channels(settings: Settings, images: data.ClassImages) -> Settings:
+    """Let the images decide on --channels where it is open."""
+    return settings.with_defaults({"channels": images.images.shape[-1]})
+
+
 def make_split(settings: Settings, images: data.ClassImages) -> data.Split:
     """Divide the classes into meta-train and meta-test by the settings."""
     return settings.call(data.make_split, images)
@@ -133,7 +138,11 @@ def make_sampler(
 
 
 def make_networks(settings: Settings) -> dict[str, keras.Model]:
-    """Build the networks that --architecture names, {player: model}."""
+    """Build the networks that --architecture names, {player: model}.
+
+    Where --channels is open, see `with_channels`, they are for grey images.
+    """
+    settings = settings.with_defaults({"channels": 1})
     precision = settings.take("precision")
     return settings.call(settings.part("architecture"), dtype=precision)
 

@@ -164,9 +164,9 @@ class Config:
         unit="pixels",
         interval="[4, 1024]",
     )
-    channels: int = setting(
-        1,
-        "1 for grey images, 3 for colour.",
+    channels: int | None = setting(
+        None,
+        "1 for grey images, 3 for colour. None: as the images are.",
         section=DATA,
         choices=(1, 3),
     )

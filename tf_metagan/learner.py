@@ -101,7 +101,8 @@ class Learner:
         for (field, player), leaves in self._groups.items():
             optimizer = self._optimizers[field, player]
             if optimizer.use_ema and int(optimizer.iterations.numpy()):
-                copies = [keras.Variable(v) for v in _ordered(leaves)]
+                with self.strategy.scope():
+                    copies = [keras.Variable(v) for v in _ordered(leaves)]
                 optimizer.finalize_variable_values(copies)
                 getattr(vars, field)[player].update(
                     zip(
@@ -179,7 +180,7 @@ class Learner:
         )
 
     def restore(self, path: str) -> None:
-        """Load a checkpoint completely.
+        """Load a checkpoint completely, or change nothing.
 
         Args:
           path: as `save` returned it.
@@ -188,18 +189,28 @@ class Learner:
           OSError: it is damaged.
           ValueError: it is of another run: other weights, seed or split.
         """
+        before = self.snapshot()
+        try:
+            self._load(path)
+        except (OSError, ValueError):
+            self.put_back(before)
+            raise
+
+    def _load(self, path: str) -> None:
         fixed = {name: v.numpy() for name, v in self._fixed.items()}
+        status = None
         try:
             status = tf.train.Checkpoint(**self._items()).restore(path)
             status.assert_consumed()
-        except AssertionError as error:
-            status.expect_partial()  # else TensorFlow warns when it goes
+        except (AssertionError, ValueError) as error:  # names, shapes
+            if status is not None:
+                status.expect_partial()  # else TensorFlow warns when it goes
             raise ValueError(
                 f"checkpoint {path} holds other weights than these settings "
                 f"make: {_first_line(error)}. Use the settings it was written "
                 "with (config.json beside it) or another --logdir."
             ) from error
-        except (tf.errors.OpError, ValueError) as error:
+        except (tf.errors.OpError, IndexError) as error:  # IndexError: cut off
             raise OSError(
                 f"checkpoint {path} cannot be read: {_first_line(error)}. It "
                 "is damaged or incomplete; delete its files, and training "
@@ -208,7 +219,6 @@ class Learner:
         for name, value in fixed.items():
             found = self._fixed[name].numpy()
             if found != value:
-                self._fixed[name].assign(value)
                 raise ValueError(
                     f"checkpoint {path} was trained with another {name} "
                     f"({found!r}) than asked for ({value!r}). Use the same "
@@ -252,7 +262,12 @@ class Learner:
             return tasks
         return self.strategy.experimental_distribute_values_from_function(
             lambda context: tf.nest.map_structure(
-                lambda x: x[context.replica_id_in_sync_group :: n], tasks
+                lambda x: (
+                    None
+                    if x is None
+                    else x[context.replica_id_in_sync_group :: n]
+                ),
+                tasks,
             )
         )
 

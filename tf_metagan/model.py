@@ -4,30 +4,28 @@
 on networks that are any Keras models.
 """
 
-import warnings
 from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_metagan import assembly, python_errors, registry, sampling
+from tf_metagan import (
+    assembly,
+    config,
+    fields,
+    model_checks,
+    python_errors,
+    registry,
+    sampling,
+)
 from tf_metagan import learner as learners
 from tf_metagan.config import Config
 from tf_metagan.core import functional
-from tf_metagan.data import base
 from tf_metagan.gan import layers  # noqa: F401  (registers them for loading)
 from tf_metagan.settings import Settings
 from tf_metagan.types import TaskBatch, Vars
 
-_NETWORK_SETTINGS = (
-    "architecture",
-    "width",
-    "latent_size",
-    "image_size",
-    "channels",
-    "precision",
-)
 _OPTIMIZERS = (
     "d_optimizer",
     "g_optimizer",
@@ -45,7 +43,7 @@ class Adapted:
     """
 
     def __init__(self, sample, vars: Vars, metrics: dict[str, np.ndarray]):
-        """Keep weights and what draws from them; `MetaGAN.adapt` makes these."""
+        """Keep weights and what draws from them, as `MetaGAN.adapt` does."""
         self._sample = sample
         self.vars = vars
         self.metrics = metrics
@@ -110,7 +108,7 @@ class MetaGAN(keras.Model):
         chosen = {"d": discriminator, "g": generator}
         given = discriminator is not None or generator is not None
         if given:
-            _check_networks(chosen, settings)
+            model_checks.check_networks(generator, discriminator, settings)
         with python_errors.without_flags():
             self._settings = _resolve(algorithm, settings)
             networks = chosen
@@ -118,7 +116,7 @@ class MetaGAN(keras.Model):
                 networks = assembly.make_networks(self._settings)
             self._rule = assembly.make_algorithm(self._settings, networks)
             drawn = self._rule.init(self._settings.take("seed"))
-            taken = set(self._settings.used)
+            taken = {"meta_steps", *self._settings.used}
             assembly.make_optimizers(self._settings, drawn, strategy)
             self._optimizer_settings = set(self._settings.used) - taken
             for used in (
@@ -169,7 +167,7 @@ class MetaGAN(keras.Model):
             state={p: {**own[p][1], **extra.state[p]} for p in own},
             inner=extra.inner,
         )
-        _check_scope(vars, strategy)
+        model_checks.check_scope(vars, strategy)
         if not self._networks_given:
             for p, (params, state) in own.items():
                 for leaf, variable in params.items():
@@ -183,7 +181,10 @@ class MetaGAN(keras.Model):
         yield "loss"
         yield from self._rule.metric_shapes()
         vars = self._variables_of_players()
-        groups = {"params": self._rule.learned(vars.params), "inner": vars.inner}
+        groups = {
+            "params": self._rule.learned(vars.params),
+            "inner": vars.inner,
+        }
         for field, players in groups.items():
             for player, leaves in players.items():
                 if leaves:
@@ -276,7 +277,9 @@ class MetaGAN(keras.Model):
                 "and statistics of this model are not learned. Leave it out, "
                 "or use MetaGAN(..., learned_rates='weight')."
             )
-        given = sorted(self._optimizer_settings.intersection(self._settings.given))
+        given = sorted(
+            self._optimizer_settings.intersection(self._settings.given)
+        )
         if given and all(chosen[n] is not None for n in names):
             raise ValueError(
                 f"the settings {', '.join(given)} have no effect: compile() "
@@ -310,7 +313,9 @@ class MetaGAN(keras.Model):
                 "steps_per_execution=1."
             )
         for optimizer in filter(None, chosen.values()):
-            _check_distributed(optimizer, self.distribute_strategy)
+            model_checks.check_several_devices(
+                optimizer, self.distribute_strategy
+            )
 
     def fit(self, x, *, callbacks=None, validation_data=None, **options):
         """Meta-train: one batch of tasks is one meta-step.
@@ -337,6 +342,7 @@ class MetaGAN(keras.Model):
         if hasattr(x, "beginning_at"):
             position = _Position()
             x = x.beginning_at(lambda: position.meta_step)
+            position.set_model(self)
             callbacks = _appended(callbacks, position)
         options = {"shuffle": False, **options}  # Keras warns of its default
         return super().fit(
@@ -379,9 +385,7 @@ class MetaGAN(keras.Model):
         """The means that `fit` and `evaluate` report."""
         return list(self._means.values())
 
-    def adapt(
-        self, images, steps: int | None = None, seed: int = 0
-    ) -> Adapted:
+    def adapt(self, images, steps: int | None = None, seed: int = 0) -> Adapted:
         """Adapt to a few images of one class; the model does not change.
 
         Args:
@@ -396,19 +400,19 @@ class MetaGAN(keras.Model):
         Raises:
           TypeError, ValueError: the images or the steps are not usable.
         """
-        config = self._settings.config
+        values = self._settings.config
         if steps is None:
-            steps = config.adapt_steps
+            steps = values.adapt_steps
         if steps is None:
-            steps = config.inner_steps
+            steps = values.inner_steps
         if steps < 0:
             raise ValueError(
                 f"steps={steps} is not possible; expected 0 or more. Leave it "
-                f"out to use {config.inner_steps}."
+                f"out to use {values.inner_steps}."
             )
         batches = sampling.step_batches(
-            self._as_support(images),
-            batch_size=config.inner_batch_size,
+            model_checks.as_support(images, image_shape=self._image_shape()),
+            batch_size=values.inner_batch_size,
             steps=steps,
             seed=seed,
         )
@@ -465,16 +469,8 @@ class MetaGAN(keras.Model):
         if type(tasks) is tuple:  # from train_on_batch and test_on_batch
             tasks = tasks[0]
         self._check_tasks(tasks)
-        for images in (tasks.support, tasks.query):
-            tf.debugging.Assert(
-                tf.reduce_all(tf.abs(images) <= 1.0),
-                [
-                    "images of the tasks lie outside [-1, 1]; expected the "
-                    "range of the generator. Use tf_metagan.tasks, or scale "
-                    "bytes by x / 127.5 - 1. Greatest magnitude:",
-                    tf.reduce_max(tf.abs(images)),
-                ],
-            )
+        model_checks.assert_range(tasks.support)
+        model_checks.assert_range(tasks.query)
         dtype = _dtype(self._variables_of_players())
         support, query, others = (
             None if x is None else tf.cast(x, dtype) for x in tasks[:3]
@@ -493,73 +489,14 @@ class MetaGAN(keras.Model):
             self._check_tasks(dataset.element_spec)
 
     def _check_tasks(self, tasks) -> None:
-        """Refuse tasks, or specifications of them, that do not fit."""
-        if not isinstance(tasks, TaskBatch):
-            raise TypeError(
-                f"the model learns from tasks, but the data are of "
-                f"{type(tasks).__name__}; expected tf_metagan.TaskBatch. Use "
-                "tf_metagan.tasks(...)."
-            )
-        image = tf.TensorShape(self.generator.output_shape[1:])
-        for field in ("support", "query"):
-            x = getattr(tasks, field)
-            if not x.dtype.is_floating:
-                raise ValueError(
-                    f"the tasks' {field} images are {x.dtype.name}; expected "
-                    "floating numbers in [-1, 1]. Convert them by "
-                    "x / 127.5 - 1."
-                )
-            six = x.shape.rank in (None, 6)
-            if not six or not image.is_compatible_with(x.shape[3:]):
-                raise ValueError(
-                    f"the tasks' {field} images have shape {x.shape}; "
-                    f"expected (tasks, steps or 1, images, *{image}) as the "
-                    "generator draws. Use tasks(..., image_size=..., "
-                    "channels=...) as the model has them."
-                )
-            k = self._rule.inner_steps
-            if x.shape[1] not in (None, 1, k):
-                raise ValueError(
-                    f"the tasks' {field} images are for {x.shape[1]} inner "
-                    f"steps, the model takes {k}; expected the same number, "
-                    f"or 1. Use tasks(..., inner_steps={k})."
-                )
+        model_checks.check_tasks(
+            tasks,
+            image_shape=self._image_shape(),
+            inner_steps=self._rule.inner_steps,
+        )
 
-    def _as_support(self, images) -> np.ndarray:
-        """Return images as [n, H, W, C] in [-1, 1]; refuse unusable ones."""
-        images = np.asarray(images)
-        image = tf.TensorShape(self.generator.output_shape[1:])
-        shape = tf.TensorShape(images.shape)
-        if (
-            images.ndim != 4
-            or not len(images)
-            or not image.is_compatible_with(shape[1:])
-        ):
-            raise ValueError(
-                f"images came with shape {images.shape}; expected (n, *{image})"
-                " with n >= 1, as the generator draws. Resize them, and add "
-                "missing axes by images[..., None]."
-            )
-        if images.dtype == np.uint8:
-            return base.to_range(images)
-        if not np.issubdtype(images.dtype, np.floating):
-            raise TypeError(
-                f"images came as {images.dtype}; expected uint8, or floating "
-                "numbers in [-1, 1]. Convert them by images.astype('uint8')."
-            )
-        if not np.all(np.abs(images) <= 1):
-            raise ValueError(
-                f"images have values from {images.min()} to {images.max()}; "
-                "expected all in [-1, 1]. Give bytes as uint8, or scale them "
-                "by x / 127.5 - 1."
-            )
-        if images.min() >= 0:
-            warnings.warn(
-                "no value of the images is below 0. They are read as [-1, 1]; "
-                "if theirs is [0, 1], give 2 * images - 1.",
-                stacklevel=3,
-            )
-        return images
+    def _image_shape(self) -> tf.TensorShape:
+        return tf.TensorShape(self.generator.output_shape[1:])
 
     def get_config(self) -> dict:
         """Return the constructor's arguments, defaults as they were chosen."""
@@ -567,15 +504,15 @@ class MetaGAN(keras.Model):
         values = vars(settings.config)
         kept = set(settings.used) - self._optimizer_settings
         kept = sorted((kept | set(settings.given)) - {"algo"})
-        config = {name: values[name] for name in kept}
+        parts = {name: values[name] for name in kept}
         if self._networks_given:
-            config["generator"] = self.generator
-            config["discriminator"] = self.discriminator
+            parts["generator"] = self.generator
+            parts["discriminator"] = self.discriminator
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
             "algorithm": values["algo"],
-            **{name: serialize(value) for name, value in config.items()},
+            **{name: serialize(value) for name, value in parts.items()},
         }
 
     @classmethod
@@ -605,7 +542,9 @@ class MetaGAN(keras.Model):
         """Compile as the saved model was; Keras calls this."""
         deserialize = keras.saving.deserialize_keras_object
         options = {n: x for n, x in config.items() if n not in _OPTIMIZERS}
-        self._compile({n: deserialize(config[n]) for n in _OPTIMIZERS}, **options)
+        self._compile(
+            {n: deserialize(config[n]) for n in _OPTIMIZERS}, **options
+        )
 
 
 class _Position(keras.callbacks.Callback):
@@ -625,7 +564,7 @@ class _Position(keras.callbacks.Callback):
 
 def _appended(callbacks, last: keras.callbacks.Callback):
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(last)
+        callbacks.callbacks.append(last)
         return callbacks
     if isinstance(callbacks, keras.callbacks.Callback):
         callbacks = [callbacks]
@@ -661,78 +600,21 @@ def _resolve(algorithm: str, given: dict) -> Settings:
             + registry.suggest(str(algorithm), registry.ALGORITHMS.known())
         )
     settings = Settings(Config, [({**given, "algo": algorithm}, True)])
-    return assembly.with_algorithm_defaults(settings)
-
-
-def _check_networks(networks: dict[str, keras.Model], settings: dict) -> None:
-    """Refuse what `gan.game` could not say clearly."""
-    idle = [name for name in _NETWORK_SETTINGS if name in settings]
-    if idle:
+    misplaced = [
+        name
+        for name, described in fields.describe(Config).items()
+        if name in given
+        and name not in model_checks.NETWORK_SETTINGS
+        and (described.section == config.DATA or name == "meta_batch")
+    ]
+    if misplaced:
         raise ValueError(
-            f"{', '.join(idle)} have no effect: they are settings of networks "
-            "that are built by name, but generator and discriminator were "
-            "given. Leave out the one or the other."
+            f"{', '.join(misplaced)} has no effect on the model; expected its "
+            "own settings, not those of the data. Give it to "
+            "tf_metagan.tasks(...)."
         )
-    for role, network in (
-        ("generator", networks["g"]),
-        ("discriminator", networks["d"]),
-    ):
-        if not isinstance(network, keras.Model):
-            raise TypeError(
-                f"{role} came as {type(network).__name__}; expected a Keras "
-                "model with named layers. Give generator and discriminator, "
-                'or none of them and architecture="dcgan".'
-            )
-        if not network.built:
-            raise ValueError(
-                f"the {role} {network.name!r} is not built, so it has no "
-                "weights yet; expected a model that knows its input. Begin it "
-                "with keras.Input(shape)."
-            )
-        try:
-            _ = network.input_shape, network.output_shape
-        except AttributeError as error:
-            raise ValueError(
-                f"the {role} {network.name!r} has no fixed input and output "
-                "shape, as a subclass of keras.Model has not; expected a "
-                "Sequential or functional model. Wrap it: keras.Sequential"
-                f"([keras.Input(shape), {role}])."
-            ) from error
-
-
-def _check_scope(vars: Vars, strategy: tf.distribute.Strategy) -> None:
-    for variable in tf.nest.flatten(vars):
-        if not strategy.extended.variable_created_in_scope(variable.value):
-            raise ValueError(
-                f"{variable.path} was made outside the scope of "
-                f"{type(strategy).__name__}; expected all variables inside. "
-                "Build both networks and the MetaGAN under "
-                "`with strategy.scope():`."
-            )
-
-
-def _check_distributed(
-    optimizer: keras.Optimizer, strategy: tf.distribute.Strategy
-) -> None:
-    counter = optimizer.iterations.value
-    if not strategy.extended.variable_created_in_scope(counter):
-        raise ValueError(
-            f"optimizer {optimizer.name!r} was made outside the scope of "
-            f"{type(strategy).__name__}; expected it inside. Make it under "
-            "`with strategy.scope():`."
-        )
-    for name, instead in (
-        ("clipnorm", "MetaGAN(..., outer_clip_norm=...)"),
-        ("global_clipnorm", "MetaGAN(..., outer_clip_norm=...)"),
-        ("clipvalue", "MetaGAN(..., outer_clip_value=...)"),
-        ("gradient_accumulation_steps", "a greater meta_batch"),
-    ):
-        if getattr(optimizer, name, None) is not None:
-            raise ValueError(
-                f"{name} of optimizer {optimizer.name!r} acts on each device's "
-                "share of the gradient; expected it to act on the whole. Use "
-                f"{instead} instead."
-            )
+    settings = assembly.with_algorithm_defaults(settings)
+    return settings.with_defaults({"channels": 1})  # as assembly has it
 
 
 def _dtype(vars: Vars) -> str:

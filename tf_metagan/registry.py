@@ -156,7 +156,8 @@ PENALTIES = Table(
     "penalty",
     {
         "gradient": "tf_metagan.gan.penalties:gradient",
-        "gradient_figr_as_published": "tf_metagan.gan.penalties:gradient_figr_as_published",
+        "gradient_figr_as_published": "tf_metagan.gan.penalties"
+        ":gradient_figr_as_published",
         "r1": "tf_metagan.gan.penalties:r1",
         "none": "tf_metagan.gan.penalties:none",
     },

@@ -11,7 +11,7 @@ from tf_metagan import pictures
 from tf_metagan.assembly import Run
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
-from tf_metagan.data import folder
+from tf_metagan.data import picture_files
 from tf_metagan.types import Vars
 
 _ADAPT, _SAMPLE, _BATCHES = range(3)
@@ -32,7 +32,7 @@ def load_support(
       [n, H, W, C] float32 in [-1, 1].
     """
     config = run.settings.config
-    loaded = folder.load_support(
+    loaded = picture_files.load_support(
         images, image_size=config.image_size, channels=config.channels
     )
     support = data.to_range(loaded)

@@ -94,7 +94,13 @@ def _make_sampler(source, split: str, given: dict) -> EpisodeSampler:
         classes=getattr(classes, split),
         stream=_SPLITS.index(split),
     )
-    settings.check_all_used()
+    idle = [name for name in settings.given if name not in settings.used]
+    if idle:
+        raise ValueError(
+            f"{', '.join(idle)} has no effect on these tasks; expected "
+            "settings of the data in use. Remove it, or give it to "
+            "tf_metagan.MetaGAN(...) if it is one of the model."
+        )
     return sampler
 
 

@@ -74,8 +74,9 @@ def train(settings: Settings[Config]) -> int:
     assembly.configure_runtime(settings)
 
     # Data: classes, their division, the streams of episodes.
-    config = settings.config
     images = assembly.load_images(settings)
+    settings = assembly.with_channels(settings, images)
+    config = settings.config
     split = assembly.make_split(settings, images)
     sampler = assembly.make_sampler(
         settings, images, classes=split.train, stream=TRAIN_STREAM

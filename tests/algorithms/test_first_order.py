@@ -11,11 +11,12 @@ from tf_metagan.core.rollout import Turn
 # Sums of some hundred terms in another order, in double precision.
 EXACT = 1e-12
 
-RATE = 0.125  # Keras keeps step sizes in single precision; this one is exact
+# Keras keeps some numbers in single precision: they must be exact there.
+RATE = 0.125
 TINY = {"inner_epsilon": 1e-30, "epsilon_placement": "outside"}
 OPTIMIZERS = {
     "sgd": ({}, lambda: keras.optimizers.SGD(RATE)),
-    "momentum": ({}, lambda: keras.optimizers.SGD(RATE, momentum=0.7)),
+    "momentum": ({}, lambda: keras.optimizers.SGD(RATE, momentum=0.75)),
     "rmsprop": (
         {"inner_epsilon": 1e-4},
         lambda: keras.optimizers.RMSprop(RATE, rho=0.9, epsilon=1e-4),
@@ -24,7 +25,7 @@ OPTIMIZERS = {
     "adam": (
         TINY,
         lambda: keras.optimizers.Adam(
-            RATE, beta_1=0.5, beta_2=0.99, epsilon=1e-30
+            RATE, beta_1=0.5, beta_2=0.96875, epsilon=1e-30
         ),
     ),
 }
@@ -60,15 +61,12 @@ def test_fomaml_equals_accumulated_validation_gradients(name):
     check_accumulation(algorithm, [1 / 3] * 3, make_optimizer)
 
 
-def test_fomaml_final_step_only():
+def test_fomaml_counts_steps_by_their_weights():
     _, sgd = OPTIMIZERS["sgd"]
-    for schedule, weights in (("final", [0, 0, 1]), ("uniform", [1 / 3] * 3)):
-        algorithm = problems.build(
-            "fomaml", rate=RATE, inner_steps=3, step_weights=schedule
-        )
-        check_accumulation(algorithm, weights, sgd)
+    algorithm = problems.build("fomaml", rate=RATE, step_weights="final")
+    check_accumulation(algorithm, [0, 1], sgd)
     with pytest.raises(AssertionError):
-        check_accumulation(algorithm, [0, 0, 1], sgd)
+        check_accumulation(algorithm, [0.5, 0.5], sgd)
 
 
 def test_other_inner_optimizer_is_noticed():
@@ -94,7 +92,7 @@ def stopped(optimizer):
 def check_stopped(inner, **options):
     """Compare FOMAML with MAML whose increments are constants."""
     first = problems.build("fomaml", inner=inner, **options)
-    vars, batch = problems.start(first), problems.tasks(first, 2)
+    vars, batch = problems.start(first), problems.tasks(first)
     exact = problems.build("maml", inner=stopped(inner), **options)
     ours, theirs = (
         problems.gradients(algorithm, vars, batch)
@@ -110,22 +108,30 @@ SEQUENTIAL = (Turn(("d",), 2), Turn(("g",)))
 HEADS = ("d/head/*", "g/paint/*")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"inner_steps": 3},
-        {"learned_rates": "layer_step"},
-        {"learned_rates": "weight", "turns": SEQUENTIAL},
-        {"learned_rates": "layer_step", "adapt": HEADS},
-        {"learned_rates": "layer_step", "meta_learn": ("*/hidden/*",)},
-        {"learned_rates": "weight", "meta_learn": ("g/*",), "adapt": HEADS},
-        {"meta_learn": ("*/hidden/*",), "adapt": HEADS},
-    ],
-    ids=str,
-)
-def test_fomaml_equals_maml_with_constant_increments(options):
-    inner = problems.optimizer("rmsprop")
-    check_stopped(inner, duel=problems.game(**LOGISTIC), rate=0.02, **options)
+CONSTANT = {
+    "weights": {"inner_steps": 3},
+    "rates-in-sequence": {"learned_rates": "weight", "turns": SEQUENTIAL},
+    "rates-of-heads": {
+        "learned_rates": "layer_step",
+        "adapt": HEADS,
+        "inner_loop": "unrolled",
+    },
+    "rates-of-fixed-weights": {
+        "learned_rates": "layer_step",
+        "meta_learn": ("*/hidden/*",),
+    },
+    "rates-of-fixed-player": {
+        "learned_rates": "weight",
+        "meta_learn": ("g/*",),
+        "adapt": HEADS,
+    },
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+def test_fomaml_equals_maml_with_constant_increments(name):
+    inner, duel = problems.optimizer("rmsprop"), problems.game(**LOGISTIC)
+    check_stopped(inner, duel=duel, rate=0.02, **CONSTANT[name])
 
 
 def rate_gradients_by_hand(algorithm, vars, task, rates):
@@ -193,18 +199,18 @@ def test_learned_rates_have_their_first_order_gradient():
         for p, leaves in theirs.items()
     }
     assert problems.distance(ours, renamed) < EXACT
+    late = {
+        p: {leaf: tf.roll(x, 1, 0) for leaf, x in leaves.items()}
+        for p, leaves in renamed.items()
+    }
     with pytest.raises(AssertionError):
-        late = {
-            p: {leaf: tf.roll(x, 1, 0) for leaf, x in leaves.items()}
-            for p, leaves in renamed.items()
-        }
         assert problems.distance(ours, late) < EXACT
 
 
 def test_fomaml_tends_to_maml_as_the_inner_rate_tends_to_zero():
     """The difference is of first order in the rate."""
     found = []
-    for rate in (1e-3, 1e-4, 1e-5):
+    for rate in (1e-3, 1e-4):
         first, exact = (
             problems.build(name, rate=rate) for name in ("fomaml", "maml")
         )
@@ -215,8 +221,7 @@ def test_fomaml_tends_to_maml_as_the_inner_rate_tends_to_zero():
         )
         found.append(problems.distance(ours, theirs))
     assert found[0] == pytest.approx(10 * found[1], rel=0.01)
-    assert found[1] == pytest.approx(10 * found[2], rel=0.01)
-    assert 0.0 < found[2] < 1e-3
+    assert 0.0 < found[1] < 1e-2
 
 
 def test_first_order_steps_change_the_gradient_at_their_end():
@@ -237,5 +242,5 @@ def test_first_order_steps_change_the_gradient_at_their_end():
 
 
 def test_learned_statistics_are_refused():
-    with pytest.raises(ValueError, match="no first-order gradient.*algo=maml"):
+    with pytest.raises(ValueError, match=r"no first-order gradient.*algo=maml"):
         problems.build("fomaml", inner="rmsprop", statistics="learned")

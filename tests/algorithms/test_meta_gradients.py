@@ -8,6 +8,8 @@ by a root have epsilon 1e-4 under it, or 1e-2 beside it, since their directions
 bend where a gradient is as small as that; the default has a case of its own.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,8 @@ from tf_metagan.core import gradcheck
 from tf_metagan.core.rollout import Turn
 
 TOLERANCE = 1e-5
+
+NOTHING = MappingProxyType({})
 
 CRITIC_FIRST = (Turn(("d",), 2), Turn(("g",)))
 HEADS = ("d/head/*", "g/paint/*")
@@ -47,9 +51,9 @@ class Case(NamedTuple):
     loss: str = "wasserstein"
     penalty: str = "gradient"
     k: int = 2
-    game: dict = {}
-    optimizer: dict = {}
-    options: dict = {}
+    game: Mapping = NOTHING
+    optimizer: Mapping = NOTHING
+    options: Mapping = NOTHING
     weights: tuple | None = None
     cross: str = "full"
 
@@ -62,18 +66,15 @@ ANNEALED = {"step_weights": "annealed", "annealing_steps": 10}
 CASES = {
     # Inner optimisers, numbers of steps, both forms of the loop.
     "sgd": Case(k=3),
-    "momentum": Case(inner="momentum", k=3),
     "rmsprop": Case(inner="rmsprop", k=1),
     "rmsprop-unrolled": Case(
         inner="rmsprop", k=2, options={"inner_loop": "unrolled"}
     ),
-    "rmsprop-three-steps": Case(inner="rmsprop", k=3),
     "rmsprop-outside": Case(inner="rmsprop", optimizer=OUTSIDE),
     "rmsprop-default-epsilon": Case(
         inner="rmsprop", optimizer={"inner_epsilon": 1e-7}, penalty="none"
     ),
     "adam": Case(inner="adam", k=3, optimizer=OUTSIDE),
-    "adam-inside": Case(inner="adam", k=2),
     # Losses and penalties.
     "minimax-r1": Case(loss="minimax", penalty="r1"),
     "non-saturating-none": Case(
@@ -86,49 +87,31 @@ CASES = {
         loss="least_squares", game={"penalty_norm": "channel"}, inner="rmsprop"
     ),
     "figr-as-published": Case(
-        loss="wasserstein_figr_as_published", game={"penalty_norm": "pixel"}
+        loss="wasserstein_figr_as_published",
+        penalty="gradient_figr_as_published",
     ),
     # Weights of the steps.
     "final": Case(
         k=3, options={"step_weights": "final"}, weights=(0.0, 0.0, 1.0)
     ),
-    "annealed": Case(k=2, options=ANNEALED, weights=(0.3, 0.7)),
     # The opponent held constant.
     "stop": Case(cross="stop", inner="rmsprop", k=1),
-    "stop-two-steps": Case(cross="stop", loss="non_saturating", k=2),
-    "stop-unrolled": Case(
-        cross="stop", inner="momentum", options={"inner_loop": "unrolled"}
-    ),
     # Players that move in sequence.
     "sequential": Case(options={"turns": CRITIC_FIRST}, inner="rmsprop"),
-    "sequential-stop": Case(
-        options={"turns": CRITIC_FIRST}, cross="stop", k=1
-    ),
+    "sequential-stop": Case(options={"turns": CRITIC_FIRST}, cross="stop", k=1),
     # Learned step sizes and statistics, carried statistics.
     "layer-step": Case(options=LAYER_STEP, inner="rmsprop"),
-    "layer-step-stop": Case(options=LAYER_STEP, cross="stop"),
     "per-weight": Case(options=PER_WEIGHT, inner="momentum", penalty="r1"),
-    "learned-momentum": Case(
-        inner="momentum", options={"statistics": "learned"}
-    ),
     "learned-rmsprop": Case(
         inner="rmsprop", options={"statistics": "learned", **LAYER_STEP}
     ),
     "learned-adam": Case(inner="adam", options={"statistics": "learned"}),
-    "carried-rmsprop": Case(
-        inner="rmsprop", options={"statistics": "carried"}
-    ),
     "carried-adam": Case(
         inner="adam", optimizer=OUTSIDE, options={"statistics": "carried"}
     ),
     # Parts that do not move, do not learn, or neither.
     "adapt-heads": Case(options={"adapt": HEADS, **LAYER_STEP}),
-    "adapt-heads-stop": Case(
-        options={"adapt": HEADS}, inner="rmsprop", cross="stop", k=1
-    ),
     "adapt-d": Case(options={"adapt": ("d/*",)}, inner="adam"),
-    "adapt-nothing": Case(options={"adapt": ()}, inner="rmsprop"),
-    "learn-g": Case(options={"meta_learn": ("g/*",)}),
     "learn-hidden-adapt-heads": Case(
         options={"meta_learn": ("*/hidden/*",), "adapt": HEADS}, k=3
     ),
@@ -137,13 +120,32 @@ CASES = {
     "metasgd-rmsprop": Case(
         algo="metasgd", loss="minimax", penalty="r1", inner="rmsprop"
     ),
-    "metasgd-momentum": Case(
-        algo="metasgd", loss="hinge", inner="momentum", cross="stop"
-    ),
+    "metasgd-momentum": Case(algo="metasgd", loss="hinge", inner="momentum"),
     "metasgd-adam": Case(algo="metasgd", loss="least_squares", inner="adam"),
 }
 
-GRID = {
+SLOW_CASES = {
+    "momentum": Case(inner="momentum", k=3),
+    "rmsprop-three-steps": Case(inner="rmsprop", k=3),
+    "adam-inside": Case(inner="adam", k=2),
+    "annealed": Case(k=2, options=ANNEALED, weights=(0.3, 0.7)),
+    "stop-two-steps": Case(cross="stop", loss="non_saturating", k=2),
+    "stop-unrolled": Case(
+        cross="stop", inner="momentum", options={"inner_loop": "unrolled"}
+    ),
+    "layer-step-stop": Case(options=LAYER_STEP, cross="stop"),
+    "learned-momentum": Case(
+        inner="momentum", options={"statistics": "learned"}
+    ),
+    "carried-rmsprop": Case(inner="rmsprop", options={"statistics": "carried"}),
+    "adapt-heads-stop": Case(
+        options={"adapt": HEADS}, inner="rmsprop", cross="stop", k=1
+    ),
+    "adapt-nothing": Case(options={"adapt": ()}, inner="rmsprop"),
+    "learn-g": Case(options={"meta_learn": ("g/*",)}),
+}
+
+SLOW_CASES |= {  # the grid
     f"{inner}-{k}-{cross}-{loss}": Case(
         inner=inner, k=k, cross=cross, loss=loss
     )
@@ -168,9 +170,17 @@ def make(case):
     )
 
 
-def check(algorithm, *, weights=None, cross="full", meta_step=0, tasks=None):
+def check(
+    algorithm,
+    *,
+    weights=None,
+    cross="full",
+    meta_step=0,
+    tasks=None,
+    spread=0.0,
+):
     """Compare every meta-gradient of an algorithm with differences."""
-    vars = problems.start(algorithm)
+    vars = problems.start(algorithm, spread=spread)
     errors = gradcheck.relative_errors(
         algorithm,
         vars,
@@ -198,9 +208,9 @@ def test_meta_gradient_equals_differences(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", GRID)
-def test_meta_gradient_equals_differences_on_the_grid(name):
-    check_case(GRID[name])
+@pytest.mark.parametrize("name", SLOW_CASES)
+def test_meta_gradient_equals_differences_in_more_cases(name):
+    check_case(SLOW_CASES[name])
 
 
 def test_cases_cover_the_registry():
@@ -213,6 +223,7 @@ def test_cases_cover_the_registry():
     assert {c.penalty for c in cases} == set(registry.PENALTIES)
 
 
+@pytest.mark.slow
 def test_error_is_that_of_the_differences():
     # A right gradient leaves the h^2 of the differences: 100 for 10 times h.
     # A wrong one leaves its own error, whatever h is.
@@ -235,8 +246,10 @@ def test_several_tasks_add_up():
     check(algorithm, tasks=problems.tasks(algorithm, 3))
 
 
-# Smallest images the convolutional families take, width 1: the wide ones are
-# a hundred times larger than the toy, hence a step that k = 1 takes.
+# Narrow families have a kink in every unit, which a difference must not cross;
+# it does not here, and does with other seeds for the largest. Weights are moved
+# away from their small initial values, where the slopes that a penalty sees
+# are no larger than h.
 SLOW_FAMILIES = ("figr_dcgan", "figr_resnet")
 
 
@@ -250,10 +263,8 @@ SLOW_FAMILIES = ("figr_dcgan", "figr_resnet")
     ],
 )
 def test_every_architecture_has_exact_meta_gradients(name):
-    duel = problems.game(
-        architecture=name, width=1, loss="non_saturating", penalty="gradient"
-    )
-    check(problems.build("maml", duel=duel, inner_steps=1))
+    duel = problems.game(architecture=name, width=1, loss="non_saturating")
+    check(problems.build("maml", duel=duel, inner_steps=1), spread=0.1)
 
 
 # Wrong twins: what the check must refuse.
@@ -271,18 +282,14 @@ def test_stopped_statistics_are_refused():
 
 
 def test_cross_player_full_and_stop_are_told_apart():
-    for is_, taken_for in (("full", "stop"), ("stop", "full")):
-        algorithm = problems.build("maml", inner_steps=1, cross_player=is_)
-        check(algorithm, cross=is_)
+    for one, other in (("full", "stop"), ("stop", "full")):
         with pytest.raises(AssertionError):
-            check(algorithm, cross=taken_for)
+            check_case(Case(k=1, options={"cross_player": one}, cross=other))
 
 
 def test_wrong_step_weights_are_refused():
-    final = Case(options={"step_weights": "final"})
-    check_case(final._replace(weights=(0.0, 1.0)))
     with pytest.raises(AssertionError):
-        check_case(final)
+        check_case(CASES["final"]._replace(weights=(0.0, 1.0, 0.0)))
 
 
 def test_single_precision_is_refused():
@@ -303,7 +310,9 @@ def test_annealed_case_has_the_weights_of_the_schedule():
         annealing_steps=10,
         dtype=tf.float64,
     )
-    np.testing.assert_allclose(weights, CASES["annealed"].weights, atol=1e-15)
+    np.testing.assert_allclose(
+        weights, SLOW_CASES["annealed"].weights, atol=1e-15
+    )
 
 
 def test_unknown_cross_player_is_refused():

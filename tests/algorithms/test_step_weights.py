@@ -52,7 +52,7 @@ def test_annealed_weights_go_from_uniform_to_final(k):
 
 
 def test_unknown_schedule_is_refused():
-    with pytest.raises(ValueError, match="step_weights='half' is unknown. Use"):
+    with pytest.raises(ValueError, match=r"'half' is unknown\. Use"):
         weights(0, 2, "half")
 
 

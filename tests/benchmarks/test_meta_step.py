@@ -1,6 +1,7 @@
 """The benchmark races equal computations and reports what it measured."""
 
 import functools
+import importlib.util
 import json
 import math
 
@@ -13,15 +14,14 @@ from benchmarks import Workload, meta_step
 from tf_metagan.core import rng, rollout
 from tf_metagan.gan import game
 
-try:
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+if HAS_TORCH:
     import torch
 
     from benchmarks import torch_meta_step
-except ImportError:
-    torch = None
 
 needs_torch = pytest.mark.skipif(
-    torch is None,
+    not HAS_TORCH,
     reason="PyTorch is absent, so there is nothing to check the library "
     "against; 'pip install torch' enables this",
 )
@@ -41,7 +41,7 @@ SMALL = Workload("", steps=2, tasks=2, batch=3, width=4, dtype="float64")
 @pytest.fixture(autouse=True, scope="module")
 def _one_torch_thread():
     """Keep kernels of a few numbers from waiting for threads."""
-    if torch is None:
+    if not HAS_TORCH:
         yield
         return
     threads = torch.get_num_threads()
@@ -300,6 +300,24 @@ def test_best_of_each_way_to_use_threads_comes_fastest_first():
         _row(label="c", threads="1/2", median_s=1.0),
     ]
     assert meta_step._best_of_each(rows) == ("c", "b")
+
+
+def test_growth_is_raced_against_the_fastest_torch():
+    work = SMALL._replace(algo="maml")
+    cases = meta_step._main_cases(work, ["plain"], unrolled=True, cores=2)
+    assert [(c.side, c.label, c.threads) for c in cases] == [
+        ("library", "while", "2/1"),
+        ("library", "while", "default"),
+        ("library", "unrolled", "2/1"),
+        ("torch", "plain", "1/2"),
+        ("torch", "plain", "1/1"),
+    ]
+    rows = [
+        _row(side=case.side, median_s=seconds)
+        for case, seconds in zip(cases, (1.0, 2.0, 3.0, 5.0, 4.0), strict=True)
+    ]
+    assert meta_step._fastest_torch(cases, rows) == [cases[4]]
+    assert meta_step._fastest_torch(cases[:3], rows[:3]) == []
 
 
 # Type of every entry of a row; None stands for "may be null".

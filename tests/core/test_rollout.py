@@ -221,6 +221,11 @@ def test_validation_has_other_seeds_and_the_query_images():
         outcome = loop.validate(start(), carry, tf.constant(index), task)
         assert float(outcome.loss["g"]) == pytest.approx(mean * 0.7 * -0.4)
     check_distinct(moves, 8)
+    # Nor does what a game folds into them meet the seed of a move.
+    for index in range(4):
+        seed = loop.validation(tf.constant(index), task)[2]
+        for fold in [(0,), (1,), (0, 0), (0, 1), (1, 0)]:
+            assert tuple(rng.fold(seed, *fold).numpy()) not in moves
     assert loop.validation(0, task._replace(others=None))[1] is None
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tf_metagan.data import cache, folder
+from tf_metagan.data import cache, folder, picture_files
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_kinds_of_pictures_become_eight_bits(root, mode, value, wanted):
         palette.save(path)
     else:
         save(path, value, mode=mode)
-    image = folder.read(path, image_size=8, channels=1)
+    image = picture_files.read(path, image_size=8, channels=1)
     assert image.dtype == np.uint8
     assert (image == wanted).all()
 
@@ -91,7 +91,7 @@ def test_pictures_are_turned_as_the_camera_says(root):
     exif[0x0112] = 6  # to be turned clockwise
     root.mkdir()
     image.save(root / "a.png", exif=exif)
-    out = folder.read(root / "a.png", image_size=8, channels=3)
+    out = picture_files.read(root / "a.png", image_size=8, channels=3)
     assert (out[:, -2:] == 250).all()
     assert (out[:, :-2] == 0).all()
 
@@ -120,9 +120,7 @@ def test_mixed_channels_need_a_decision(root):
 def test_broken_file_is_named(root, content, channels):
     three_classes(root)
     (root / "a" / "1.png").write_bytes(content)
-    with pytest.raises(
-        ValueError, match=r"a/1\.png (cannot be read|is no pict)"
-    ):
+    with pytest.raises(OSError, match=r"a/1\.png (cannot be read|is no pict)"):
         load(root, channels=channels)
 
 
@@ -132,10 +130,10 @@ def test_file_that_is_cut_off_is_named(root, suffix):
     root.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, [64, 64, 3], np.uint8)
     Image.fromarray(noise).save(path)
-    folder.read(path, image_size=8, channels=3)
+    picture_files.read(path, image_size=8, channels=3)
     path.write_bytes(path.read_bytes()[:900])
-    with pytest.raises(ValueError, match=rf"cut\{suffix} cannot be read"):
-        folder.read(path, image_size=8, channels=3)
+    with pytest.raises(OSError, match=rf"cut\{suffix} cannot be read"):
+        picture_files.read(path, image_size=8, channels=3)
 
 
 def test_class_of_one_picture_is_refused(root):
@@ -186,7 +184,7 @@ def test_large_folders_are_decoded_once(root, tmp_path, monkeypatch):
     (file,) = kept.iterdir()
     assert cache.read(file).name == first.name
     with monkeypatch.context() as broken:
-        broken.setattr(folder, "read", None)  # decodes no more
+        broken.setattr(picture_files, "read", None)  # decodes no more
         again = load(root, cache_dir=str(kept))
     assert (again.images == first.images).all()
     save(root / "a" / "0.png", 99, size=(9, 9))
@@ -202,7 +200,9 @@ def test_small_folders_are_not_kept(root, tmp_path):
 
 def test_support_comes_from_files_and_folders(root):
     three_classes(root)
-    read = lambda images: folder.load_support(images, image_size=8, channels=1)
+    read = lambda images: picture_files.load_support(
+        images, image_size=8, channels=1
+    )
     files = [str(root / "b/two/3.png"), str(root / "a/0.png")]
     assert read(files)[:, 0, 0, 0].tolist() == [23, 10]
     assert read(str(root / "a"))[:, 0, 0, 0].tolist() == [10, 11, 12]
@@ -212,15 +212,19 @@ def test_support_comes_from_files_and_folders(root):
 def test_support_is_treated_as_the_pictures_of_classes(root):
     three_classes(root, size=(13, 7))
     source = load(root)
-    support = folder.load_support(str(root / "b/two"), image_size=8, channels=1)
+    support = picture_files.load_support(
+        str(root / "b/two"), image_size=8, channels=1
+    )
     assert (support == source.images[-4:]).all()
 
 
 def test_support_without_pictures_is_refused(root):
     (root / "empty").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"there are no pictures in"):
-        folder.load_support(str(root / "empty"), image_size=8, channels=1)
+        picture_files.load_support(
+            str(root / "empty"), image_size=8, channels=1
+        )
     with pytest.raises(FileNotFoundError, match=r"nothing\.png does not exist"):
-        folder.load_support(
+        picture_files.load_support(
             [str(root / "nothing.png")], image_size=8, channels=1
         )

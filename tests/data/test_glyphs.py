@@ -53,6 +53,36 @@ def test_class_does_not_depend_on_the_number_of_classes_or_images():
     assert few.name == many.name[:8]
 
 
+def test_many_images_are_drawn_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(glyphs, "_MANY", 12)
+    load = lambda **changes: glyphs.load(
+        num_classes=6,
+        images_per_class=2,
+        cache_dir=str(tmp_path / "kept"),
+        **{"image_size": 12, "channels": 1, **changes},
+    )
+    first = load()
+    load(image_size=13)
+    with monkeypatch.context() as broken:
+        broken.setattr(glyphs, "draw", None)  # draws no more
+        again, colour = load(), load(channels=3)
+    assert (again.images == first.images).all()
+    assert colour.images.shape == (12, 12, 12, 3)
+    assert again.name == first.name
+    assert again.test_label == first.test_label == (5,)
+
+
+def test_few_images_are_not_kept(tmp_path):
+    glyphs.load(
+        image_size=8,
+        channels=1,
+        num_classes=2,
+        images_per_class=2,
+        cache_dir=str(tmp_path / "kept"),
+    )
+    assert not (tmp_path / "kept").exists()
+
+
 def test_characters_stay_what_they_were():
     """Compare with images drawn earlier; a pixel may round otherwise.
 

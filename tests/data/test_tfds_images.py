@@ -1,5 +1,6 @@
 """Sets of TensorFlow Datasets: real ones where they lie, else a small fake."""
 
+import contextlib
 import logging
 import socket
 import subprocess
@@ -65,6 +66,14 @@ class FakeBuilder:
         )
 
 
+class DownloadError(Exception):
+    pass
+
+
+class ChecksumError(Exception):
+    pass
+
+
 @pytest.fixture
 def fake(monkeypatch):
     """Make TensorFlow Datasets consist of one set, "fake"."""
@@ -83,20 +92,13 @@ def fake(monkeypatch):
     module = types.ModuleType("tensorflow_datasets")
     module.builder = builder
     module.list_builders = lambda: ["fake", "mnist"]
-    errors = types.SimpleNamespace(
-        NonMatchingChecksumError=type(
-            "NonMatchingChecksumError", (Exception,), {}
-        )
-    )
-    module.download = types.SimpleNamespace(
-        DownloadError=type("DownloadError", (Exception,), {})
-    )
+    module.download = types.SimpleNamespace(DownloadError=DownloadError)
+    manager = types.SimpleNamespace(NonMatchingChecksumError=ChecksumError)
     module.core = types.SimpleNamespace(
-        download=types.SimpleNamespace(download_manager=errors)
+        download=types.SimpleNamespace(download_manager=manager)
     )
     module.features = types.SimpleNamespace(Image=Image, ClassLabel=ClassLabel)
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)
-    made.module = module
     return made
 
 
@@ -232,7 +234,7 @@ def test_data_dir_defaults_to_the_environment(monkeypatch, tmp_path):
 def test_unknown_set_lists_near_names(fake, tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"has no 'mnits'; expected NAME .* mean mnist\. Correct --dataset",
+        match=r"has no 'mnits'; expected NAME .* mean mnist\. Correct --data",
     ):
         load(tmp_path, "tfds:mnits")
 
@@ -258,16 +260,25 @@ FIX = (
 )
 
 
-def test_absent_data_without_network_name_the_ways_out(
-    fake, tmp_path, monkeypatch
-):
-    def unreachable(*_):
-        raise socket.gaierror("no such host")
+@pytest.fixture
+def network(monkeypatch):
+    """Record connections; set `network.up` to let them succeed."""
+    made = types.SimpleNamespace(up=False, asked=[])
 
-    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
+    def connect(address, timeout):
+        made.asked.append(address)
+        if not made.up:
+            raise socket.gaierror("no such host")
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    for name in ("https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+    return made
+
+
+def test_absent_data_without_network_name_the_ways_out(fake, network, tmp_path):
     fake.builder.prepared = False
     fake.error = AssertionError("tried to fetch")
     with pytest.raises(FileNotFoundError, match=FIX.format("no network")):
@@ -279,29 +290,26 @@ def test_absent_data_without_network_name_the_ways_out(
 
 
 @pytest.mark.parametrize(
-    "error",
-    [
-        lambda m: ConnectionError("cut off\nlong story"),
-        lambda m: m.download.DownloadError("cut off"),
-        lambda m: m.core.download.download_manager.NonMatchingChecksumError(
-            "cut off"
-        ),
-    ],
+    "kind", [ConnectionError, AssertionError, DownloadError, ChecksumError]
 )
-def test_failing_download_names_the_ways_out(
-    fake, tmp_path, monkeypatch, error
-):
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
+def test_failing_download_names_the_ways_out(fake, network, tmp_path, kind):
+    network.up = True
     fake.builder.prepared = False
-    fake.error = error(fake.module)
+    fake.error = kind("cut off\nlong story")
     with pytest.raises(FileNotFoundError, match=FIX.format("cut off")):
         load(tmp_path)
 
 
-def test_a_proxy_counts_as_network(monkeypatch):
-    monkeypatch.setenv("https_proxy", "http://proxy:1")
-    monkeypatch.setattr(socket, "getaddrinfo", None)
+@pytest.mark.parametrize("proxy", ["http://near:81", "near:81"])
+def test_network_is_tried_where_the_download_begins(
+    network, monkeypatch, proxy
+):
+    assert tfds_images._offline()
+    assert network.asked == [("storage.googleapis.com", 443)]
+    network.up = True
+    monkeypatch.setenv("https_proxy", proxy)
     assert not tfds_images._offline()
+    assert network.asked[1:] == [("near", 81)]
 
 
 def test_errors_named_here_exist():
@@ -333,6 +341,7 @@ def kept(tmp_path_factory):
     return str(tmp_path_factory.mktemp("kept"))
 
 
+@pytest.mark.slow
 def test_mnist_is_merged_and_framed(tfds_dir, kept):
     source = real("mnist", tfds_dir, kept)
     assert np.diff(source.first).tolist() == [
@@ -349,6 +358,7 @@ def test_mnist_is_merged_and_framed(tfds_dir, kept):
     assert count[list(split.test)].sum() == 21_076
 
 
+@pytest.mark.slow
 def test_mnist_starts_at_once_the_second_time(tfds_dir, kept):
     first = real("mnist", tfds_dir, kept)
     code = (

@@ -40,8 +40,9 @@ def randomise(layer, x):
 def nested_gradients(layer, x, order):
     """Return gradients of orders 1 .. order in inputs and weights, flat.
 
-    Each is the gradient of the previous one's product with a random vector, so
-    that an order holds all mixed derivatives between inputs and weights.
+    Each is the gradient of the previous one's product with a random vector
+    that itself depends on inputs and weights, so that an order holds all their
+    mixed derivatives and no path may be cut on the way back.
     """
     names = [w.name for w in layer.trainable_variables]
     rng = np.random.default_rng(2)
@@ -61,7 +62,10 @@ def nested_gradients(layer, x, order):
             grads = tape.gradient(lower, point, unconnected_gradients="zero")
             found.append(grads)
             return tf.add_n(
-                [tf.reduce_sum(grads[k] * vector[k]) for k in point]
+                [
+                    tf.reduce_sum(grads[k] * vector[k] * tf.cos(point[k]))
+                    for k in point
+                ]
             )
 
         return product

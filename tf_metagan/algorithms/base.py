@@ -167,9 +167,7 @@ class Algorithm(abc.ABC):
         carry, log = self.rollout.scan(vars, task, k, visit, log)
         if not each:
             log.update(validate(carry, k - 1))
-        return self._task_metrics(
-            vars, self.rollout.assemble(vars, carry), log
-        )
+        return self._task_metrics(vars, self.rollout.assemble(vars, carry), log)
 
     def _zero_metrics(self, tasks: TaskBatch) -> dict[str, tf.Tensor]:
         return {

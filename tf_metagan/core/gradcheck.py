@@ -30,8 +30,9 @@ def relative_errors(
     """Compare `meta_gradients` with central differences of what they descend.
 
     With M_p(w) = sum over tasks and steps s of w_s L_p(weights after step s),
-    the slope along a random direction u is (M_p(w + h u) - M_p(w - h u)) / 2h;
-    it should be u . grad_p, where only player p's own weights move along u.
+    the slope along a random direction u, |u| = 1, is
+    (M_p(w + h u) - M_p(w - h u)) / 2h; it should be u . grad_p, where only
+    player p's own weights move along u.
 
     Args:
       algorithm: an `algorithms.base.Algorithm`. Only maml and metasgd promise
@@ -96,10 +97,7 @@ def relative_errors(
                 continue
             found = []
             for _ in range(directions):
-                toward = {
-                    leaf: draw.standard_normal(slope.shape)
-                    for leaf, slope in sorted(slopes.items())
-                }
+                toward = _direction(draw, slopes)
                 exact = sum(np.sum(u * slopes[k]) for k, u in toward.items())
                 ahead, behind = (
                     objective[player](_moved(vars, field, player, toward, h))
@@ -236,6 +234,14 @@ def _split(tasks: TaskBatch) -> list[Task]:
         Task(*(None if x is None else x[number] for x in parts))
         for number in range(tasks.label.shape[0])
     ]
+
+
+def _direction(draw: np.random.Generator, like: dict) -> dict:
+    drawn = {
+        leaf: draw.standard_normal(x.shape) for leaf, x in sorted(like.items())
+    }
+    length = np.sqrt(sum(np.sum(x**2) for x in drawn.values()))
+    return {leaf: x / length for leaf, x in drawn.items()}
 
 
 def _moved(vars: Vars, field: str, player: str, toward: dict, h: float) -> Vars:

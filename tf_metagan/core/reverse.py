@@ -249,7 +249,7 @@ def _read(arrays, like: Carry, index) -> Carry:
 
 
 def _finish(rollout: Rollout, vars: Vars, adjoints) -> Vars:
-    """Collect each player's own part; pull statistics back to what sets them."""
+    """Collect each player's own part; pull statistics back to their source."""
     with tf.GradientTape(
         persistent=True, watch_accessed_variables=False
     ) as tape:

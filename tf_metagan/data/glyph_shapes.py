@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-_VERSION = 1
+VERSION = 1
+"""Of all characters; raise it together with any change of how they look."""
 
 Piece = tuple[float, float, float]
 """Corner before the piece, length, turn within the piece."""
@@ -25,7 +26,7 @@ class Dice:
     """
 
     def __init__(self, *key: int):
-        self._random = np.random.default_rng([_VERSION, *key]).random
+        self._random = np.random.default_rng([VERSION, *key]).random
 
     def between(self, low: float, high: float) -> float:
         """Return a value between low and high."""

@@ -8,11 +8,12 @@ is by the same hand, which has a slant, a pen and a sloppiness.
 
 import numpy as np
 
-from tf_metagan.data import base, glyph_design, glyph_ink
+from tf_metagan.data import base, cache, glyph_design, glyph_ink
+from tf_metagan.data.glyph_shapes import VERSION
 
-_VERSION = 1
 _HAND, _MOOD = 2, 3
 _TEST_SHARE = 0.2
+_MANY = 5000
 
 _HAND_SIZE = 8
 _MIDDLE = 0.487
@@ -23,17 +24,21 @@ _RADIUS = 0.0205
 def load(
     *,
     image_size: int,
-    channels: int,
+    channels: int | None,
     num_classes: int,
     images_per_class: int,
+    cache_dir: str | None = None,
 ) -> base.ClassImages:
     """Draw the first classes; the last fifth of them is for meta-test.
 
+    A thousand classes take some seconds, and are kept for the next time.
+
     Args:
       image_size: height and width in pixels.
-      channels: 1, or 3 for grey images with three equal channels.
+      channels: 1 or None, or 3 for grey images with three equal channels.
       num_classes: class ids are 0 .. num_classes - 1.
       images_per_class: images of each class.
+      cache_dir: where many images are kept; None for the user's cache.
 
     Returns:
       ClassImages.
@@ -48,6 +53,24 @@ def load(
     >>> drawn.images.shape, drawn.test_label
     ((10, 32, 32, 1), (4,))
     """
+
+    def build() -> base.ClassImages:
+        return _draw_classes(num_classes, images_per_class, image_size)
+
+    if num_classes * images_per_class < _MANY:
+        source = build()
+    else:
+        amount = f"{num_classes}x{images_per_class}-{image_size}"
+        file = f"glyphs-{VERSION}-{amount}-f{cache.FORMAT}.npz"
+        source = cache.load_or_build(cache.folder(cache_dir) / file, build)
+    return source._replace(
+        images=np.repeat(source.images, channels or 1, axis=-1)
+    )
+
+
+def _draw_classes(
+    num_classes: int, images_per_class: int, image_size: int
+) -> base.ClassImages:
     images = np.empty(
         [num_classes, images_per_class, image_size, image_size], np.uint8
     )
@@ -57,10 +80,9 @@ def load(
         images[c] = draw(
             c, images=images_per_class, image_size=image_size, style=style
         )
-    images = images.reshape(-1, image_size, image_size, 1)
-    reserved = min(num_classes - 1, max(1, int(_TEST_SHARE * num_classes)))
+    reserved = max(1, int(_TEST_SHARE * num_classes))
     return base.ClassImages(
-        images=np.repeat(images, channels, axis=-1),
+        images=images.reshape(-1, image_size, image_size, 1),
         first=images_per_class * np.arange(num_classes + 1, dtype=np.int64),
         label=np.arange(num_classes, dtype=np.int64),
         name=tuple(name(c) for c in range(num_classes)),
@@ -121,7 +143,7 @@ def _noise(rows: int, columns: int, *key: int) -> np.ndarray:
 
     Row i depends on i and the key, not on the number of rows.
     """
-    random = np.random.default_rng([_VERSION, *key]).random
+    random = np.random.default_rng([VERSION, *key]).random
     return 2 * random([rows, columns, 3]).sum(-1) - 3
 
 

@@ -52,8 +52,8 @@ def _frame(image: np.ndarray, size: int) -> np.ndarray:
     if height == width == size:
         return image
     top, left = (size - height) // 2, (size - width) // 2
-    edges = (image[0], image[-1], image[:, 0], image[:, -1])
-    ground = np.median(np.concatenate(edges), axis=0).astype(np.uint8)
+    edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    ground = np.sort(edges, axis=0)[len(edges) // 2]
     framed = np.full([size, size, channels], ground, np.uint8)
     framed[top : top + height, left : left + width] = image
     return framed

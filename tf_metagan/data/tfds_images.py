@@ -71,7 +71,7 @@ def load(
     *,
     dataset: str,
     image_size: int,
-    channels: int,
+    channels: int | None,
     data_dir: str | None = None,
     cache_dir: str | None = None,
 ) -> base.ClassImages:
@@ -81,7 +81,8 @@ def load(
       dataset: an entry of FACTS, or "tfds:NAME" for any other set that has
         images with one class label each.
       image_size: height and width; see pixels.fit for how they are reached.
-      channels: 1 for grey, 3 for colour.
+      channels: 1 for grey, 3 for colour; None for what the images are,
+        drawings always grey.
       data_dir: folder of TensorFlow Datasets; None for the environment
         variable TFDS_DATA_DIR, else ~/tensorflow_datasets.
       cache_dir: where decoded images are kept; None for the user's cache.
@@ -104,7 +105,7 @@ def load(
     prepared = Path(_data_dir(data_dir))
     decoded = cache.folder(cache_dir)
     start = re.sub(r"[^\w.]", "_", source) + "-"
-    ending = f"-{image_size}x{channels}-f{cache.FORMAT}.npz"
+    ending = f"-{image_size}x{channels or 'own'}-f{cache.FORMAT}.npz"
     version = _newest(p.name for p in (prepared / source).glob("*.*.*"))
     version = version or _newest(
         p.name.removeprefix(start).removesuffix(ending)
@@ -195,11 +196,14 @@ def _offline() -> bool:
 
 
 def _decode(
-    builder: Any, facts: Facts, *, image_size: int, channels: int
+    builder: Any, facts: Facts, *, image_size: int, channels: int | None
 ) -> base.ClassImages:
     """Read, convert and group all examples of a prepared set."""
     image_key, label_key = _feature_keys(builder)
     names = builder.info.features[label_key].names
+    if channels is None:
+        grey = builder.info.features[image_key].shape[-1] == 1
+        channels = 1 if grey or facts.strokes else 3
     logging.info("decoding %s, once", builder.info.full_name)
     images: list[np.ndarray] = []
     labels: list[int] = []

@@ -34,7 +34,8 @@ class Down(keras.layers.Conv2D):
     def call(self, inputs):
         """Map [n, H, W, c] to [n, H/2, W/2, filters], rounded up."""
         _, height, width, channels = inputs.shape
-        if channels > _FEW_CHANNELS or not _are_even(height, width):
+        few = channels <= _FEW_CHANNELS and _has_fast_form(self)
+        if not few or not _are_even(height, width):
             return super().call(inputs)
         outputs = _down(inputs, tf.convert_to_tensor(self.kernel))
         return _finish(self, outputs)
@@ -55,10 +56,20 @@ class Up(keras.layers.Conv2DTranspose):
 
     def call(self, inputs):
         """Map [n, H, W, c] to [n, 2H, 2W, filters]."""
-        if self.filters > _FEW_CHANNELS:
+        if self.filters > _FEW_CHANNELS or not _has_fast_form(self):
             return super().call(inputs)
         outputs = _up(inputs, tf.convert_to_tensor(self.kernel))
         return _finish(self, outputs)
+
+
+def _has_fast_form(layer) -> bool:
+    return (
+        tuple(layer.kernel_size) == (4, 4)
+        and tuple(layer.strides) == (2, 2)
+        and tuple(layer.dilation_rate) == (1, 1)
+        and layer.padding == "same"
+        and layer.data_format == "channels_last"
+    )
 
 
 def _are_even(*sides: int | None) -> bool:

@@ -1,0 +1,131 @@
+"""Meta-steps on one and on two devices, in a process of their own.
+
+A failed collective operation leaves a process unusable, and logical devices
+must be made before TensorFlow starts; hence not a test file. Writes what it
+found as JSON to the file named on its command line.
+"""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tests import problems
+from tf_metagan.core import tree
+from tf_metagan.learner import Learner
+
+TASKS = (3, 1, 4)
+
+
+class LocalMean(Learner):
+    """The wrong twin: means of replicas, averaged."""
+
+    def _mean_over_tasks(self, total, tasks):
+        count = tf.cast(tf.shape(tasks.label)[0], tasks.support.dtype)
+        n = self.strategy.num_replicas_in_sync
+        return tree.scale(
+            self._sum_over_replicas(tree.scale(total, 1.0 / count)), 1.0 / n
+        )
+
+
+CASES = {
+    # name: (algorithm, options of the algorithm, options of the learner)
+    "fomaml": (
+        "fomaml",
+        {"inner": "rmsprop", "statistics": "carried"},
+        {"outer_clip_norm": 0.5},
+    ),
+    "reptile": ("reptile", {}, {"outer_clip_value": 0.05}),
+    "maml": ("maml", {"learned_rates": "layer_step"}, {}),
+    "local-mean": ("reptile", {}, {"kind": LocalMean}),
+}
+
+
+def optimizer():
+    return keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.5)
+
+
+def learner(name, strategy=None):
+    """Build the learner of a case."""
+    algo, options, learner_options = CASES[name]
+    algorithm = problems.build(algo, inner_steps=1, **options)
+    return problems.learner(
+        algorithm, optimizer, strategy=strategy, **learner_options
+    )
+
+
+def everything(learner):
+    """Return all that a step changes, and what evaluation would use."""
+    arrays = [np.asarray(x) for x in learner.snapshot()]
+    numbers = [x.astype(float) for x in arrays if x.dtype.kind in "fi"]
+    return [*numbers, *tf.nest.flatten(learner.averaged())]
+
+
+def distance(one, two):
+    """Return the largest distance of two structures of arrays.
+
+    Each array's is relative to its largest entry, or to 1 if that is less.
+    """
+    found = [
+        np.max(np.abs(np.subtract(a, b)))
+        / np.max(np.abs(np.asarray(b)), initial=1.0)
+        for a, b in zip(tf.nest.flatten(one), tf.nest.flatten(two), strict=True)
+    ]
+    return float(np.max(found))  # not a number if any is not
+
+
+def in_sync(learner):
+    """Say whether all copies of every variable are the same."""
+    return all(
+        len(copies) == 2 and np.array_equal(copies[0], copies[1])
+        for variable in learner._items().values()
+        if hasattr(variable, "values")
+        for copies in [[x.numpy() for x in variable.values]]
+    )
+
+
+def run(name, strategy, folder):
+    """Compare one case on one and on two devices."""
+    single = learner(name)
+    mirrored = learner(name, strategy)
+    found = {"weights": [], "metrics": [], "in_sync": []}
+    for number, count in enumerate(TASKS):
+        batch = problems.tasks(single.algorithm, count, seed=number)
+        metrics = [x.step(batch) for x in (single, mirrored)]
+        found["weights"].append(distance(*map(everything, (single, mirrored))))
+        found["metrics"].append(distance(*metrics))
+        found["in_sync"].append(in_sync(mirrored))
+    found["copied"] = sum(
+        hasattr(x, "values") for x in mirrored._items().values()
+    )
+    paths = [
+        x.save(x.manager(f"{folder}/{name}{i}", keep=1))
+        for i, x in enumerate((single, mirrored))
+    ]
+    found["exchanged"] = []
+    for source, path in zip((single, mirrored), paths, strict=True):
+        for other in (learner(name), learner(name, strategy)):
+            other.restore(path)
+            found["exchanged"].append(
+                distance(everything(other), everything(source))
+            )
+    return found
+
+
+def main(names, target):
+    """Run the named cases and write what they gave."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, two)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert strategy.num_replicas_in_sync == 2
+    folder = target.removesuffix(".json")
+    found = {name: run(name, strategy, folder) for name in names}
+    with open(target, "w") as file:
+        json.dump(found, file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[2:], sys.argv[1])
