@@ -824,10 +824,13 @@ with mirrored.scope(), pytest.raises(ValueError, match="made outside the sco"):
     run_python(code)
 
 
-def test_the_page_about_python_is_right():
-    page = ROOT / "docs" / "python.md"
+@pytest.mark.parametrize(
+    ("page", "examples"), [("docs/python.md", 10), ("README.md", 7)]
+)
+def test_the_pages_about_python_are_right(page, examples):
+    page = ROOT / page
     failed, tried = doctest.testfile(
         str(page), module_relative=False, optionflags=doctest.ELLIPSIS
     )
-    assert tried > 10
+    assert tried > examples
     assert failed == 0

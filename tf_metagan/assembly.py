@@ -117,7 +117,7 @@ def make_sampler(
     *,
     classes,
     stream: int,
-    meta_batch: int | None = None,
+    **given,
 ) -> episodes.EpisodeSampler:
     """Return the episodes of some classes.
 
@@ -126,10 +126,9 @@ def make_sampler(
       images: the data set.
       classes: class ids to draw from.
       stream: number of an independent stream of episodes; 0 trains.
-      meta_batch: tasks per episode batch; --meta_batch if None.
+      **given: arguments of the sampler that do not come from the settings.
     """
     seed = settings.take("seed")
-    given = {} if meta_batch is None else {"meta_batch": meta_batch}
     if stream:
         seed = int(np.random.default_rng([seed, stream]).integers(2**31))
     return settings.call(

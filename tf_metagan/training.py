@@ -87,6 +87,8 @@ def train(settings: Settings[Config]) -> int:
         classes=split.test,
         stream=PANEL_STREAM,
         meta_batch=config.panel_tasks,
+        rotate_classes=False,
+        elastic=0.0,
     )
 
     # The meta-learning rule, and the variables it learns.

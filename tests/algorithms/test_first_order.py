@@ -224,11 +224,16 @@ def test_fomaml_tends_to_maml_as_the_inner_rate_tends_to_zero():
     assert 0.0 < found[1] < 1e-2
 
 
-def test_first_order_steps_change_the_gradient_at_their_end():
+@pytest.mark.parametrize(
+    "in_graph", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
+def test_first_order_steps_change_the_gradient_at_their_end(in_graph):
     options = {"inner_steps": 1}
     mixed = problems.build("maml", first_order_steps=3, **options)
     vars, batch = problems.start(mixed), problems.tasks(mixed)
-    step = tf.function(mixed.meta_gradients, autograph=False)
+    step = mixed.meta_gradients
+    if in_graph:
+        step = tf.function(step, autograph=False)
     first, exact = (
         problems.gradients(problems.build(name, **options), vars, batch)
         for name in ("fomaml", "maml")

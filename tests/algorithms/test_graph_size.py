@@ -21,7 +21,9 @@ def check_constant(algo, few, many, **options):
     assert nodes(algo, few, **options) == nodes(algo, many, **options) > 100
 
 
-@pytest.mark.parametrize("algo", ["fomaml", "maml", "reptile"])
+@pytest.mark.parametrize(
+    "algo", ["fomaml", "maml", pytest.param("reptile", marks=pytest.mark.slow)]
+)
 def test_graph_does_not_grow_with_the_steps(algo):
     check_constant(algo, 2, 20)
 

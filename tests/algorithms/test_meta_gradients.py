@@ -74,14 +74,10 @@ CASES = {
     "rmsprop-default-epsilon": Case(
         inner="rmsprop", optimizer={"inner_epsilon": 1e-7}, penalty="none"
     ),
-    "adam": Case(inner="adam", k=3, optimizer=OUTSIDE),
     # Losses and penalties.
     "minimax-r1": Case(loss="minimax", penalty="r1"),
     "non-saturating-none": Case(
         loss="non_saturating", penalty="none", inner="momentum"
-    ),
-    "hinge-pixel": Case(
-        loss="hinge", game={"penalty_norm": "pixel"}, inner="adam"
     ),
     "least-squares-channel": Case(
         loss="least_squares", game={"penalty_norm": "channel"}, inner="rmsprop"
@@ -105,7 +101,6 @@ CASES = {
     "learned-rmsprop": Case(
         inner="rmsprop", options={"statistics": "learned", **LAYER_STEP}
     ),
-    "learned-adam": Case(inner="adam", options={"statistics": "learned"}),
     "carried-adam": Case(
         inner="adam", optimizer=OUTSIDE, options={"statistics": "carried"}
     ),
@@ -125,6 +120,11 @@ CASES = {
 }
 
 SLOW_CASES = {
+    "adam": Case(inner="adam", k=3, optimizer=OUTSIDE),
+    "hinge-pixel": Case(
+        loss="hinge", game={"penalty_norm": "pixel"}, inner="adam"
+    ),
+    "learned-adam": Case(inner="adam", options={"statistics": "learned"}),
     "momentum": Case(inner="momentum", k=3),
     "rmsprop-three-steps": Case(inner="rmsprop", k=3),
     "adam-inside": Case(inner="adam", k=2),

@@ -75,9 +75,10 @@ def test_no_task_gives_zero(algo):
         np.testing.assert_array_equal(zero, np.zeros(value.shape))
 
 
-@pytest.mark.parametrize(
-    "algo", ["fomaml", pytest.param("maml", marks=pytest.mark.slow)]
-)
+SLOWLY = [pytest.param(x, marks=pytest.mark.slow) for x in ("fomaml", "maml")]
+
+
+@pytest.mark.parametrize("algo", ["reptile", *SLOWLY])
 def test_tasks_at_the_same_time_change_nothing(algo):
     found = []
     for parallel in (1, 2):
