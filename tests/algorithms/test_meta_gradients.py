@@ -108,7 +108,8 @@ CASES = {
     "adapt-heads": Case(options={"adapt": HEADS, **LAYER_STEP}),
     "adapt-d": Case(options={"adapt": ("d/*",)}, inner="adam"),
     "learn-hidden-adapt-heads": Case(
-        options={"meta_learn": ("*/hidden/*",), "adapt": HEADS}, k=3
+        options={"meta_learn": ("*/hidden/*",), "adapt": HEADS, **LAYER_STEP},
+        k=3,
     ),
     # Meta-SGD.
     "metasgd": Case(algo="metasgd", loss="non_saturating", penalty="none", k=1),

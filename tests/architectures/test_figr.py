@@ -388,9 +388,7 @@ def test_layer_norm_equals_its_equation():
     layer = layers.LayerNorm(name="norm", dtype="float64")
     check_norm(layer, epsilon=1e-5)
     with pytest.raises(AssertionError):
-        check_norm(
-            layers.LayerNorm(name="norm", dtype="float64"), epsilon=1e-3
-        )
+        check_norm(layers.LayerNorm(name="norm", dtype="float64"), epsilon=1e-3)
     with pytest.raises(AssertionError):
         check_norm(
             layers.LayerNorm(1e-3, name="norm", dtype="float64"),

@@ -102,9 +102,10 @@ def _classes(root: Path) -> Iterator[tuple[str, list[Path]]]:
 
 def _check_classes(root: Path, classes: dict[str, list[Path]]) -> None:
     if not classes:
+        endings = ", ".join(picture_files.SUFFIXES)
         raise ValueError(
             f"{root} has no subfolder with pictures; expected one subfolder "
-            f"per class, with files that end in {', '.join(picture_files.SUFFIXES)}. Sort "
+            f"per class, with files that end in {endings}. Sort "
             "the pictures into subfolders, or correct --image_folder."
         )
     single = [name for name, files in classes.items() if len(files) == 1]
