@@ -51,8 +51,9 @@ def relative_errors(
     Returns:
       {player: error} for the weights and {"<player>/inner": error} for learned
       step sizes and statistics: |exact - difference| relative to the larger of
-      the two, worst direction. 1e-9 to 1e-6 where gradients are right; kinks
-      between w - hu and w + hu give more, and go away with another `seed`.
+      the two, worst direction. 1e-11 to 1e-6 where gradients are right; kinks
+      between w - hu and w + hu give more, and go away with another `seed` or a
+      smaller `distance`.
 
     Raises:
       ValueError: something is not float64, in which h = 1e-5 means nothing.
