@@ -61,9 +61,7 @@ def configure_runtime(settings: Settings) -> None:
     gpus = tf.config.list_physical_devices("GPU")
     if inter is None and intra is None and cores <= _FEW_CORES and not gpus:
         inter, intra = cores, 1
-    # Fusing convolutions with their bias fails, with an error in the log and
-    # without effect on the result, on graphs of this kind; it gains nothing.
-    tf.config.optimizer.set_experimental_options({"remapping": False})
+    set_graph_options()
     if inter is not None:
         tf.config.threading.set_inter_op_parallelism_threads(inter)
     if intra is not None:
@@ -71,6 +69,15 @@ def configure_runtime(settings: Settings) -> None:
     if settings.take("deterministic"):
         tf.keras.utils.set_random_seed(settings.take("seed"))
         tf.config.experimental.enable_op_determinism()
+
+
+def set_graph_options() -> None:
+    """Leave out a rewriting of graphs that fails on ours and gains nothing.
+
+    It is the fusion of convolutions with their bias. Where it fails it leaves
+    an error in the log and the graph as it was.
+    """
+    tf.config.optimizer.set_experimental_options({"remapping": False})
 
 
 def make_strategy(settings: Settings) -> tf.distribute.Strategy:

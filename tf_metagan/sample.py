@@ -84,6 +84,7 @@ def main(settings: Settings[SampleConfig]) -> int:
             "some images. Such as: python -m tf_metagan.sample --run=runs/demo "
             "--images=my_images"
         )
+    assembly.set_graph_options()
     run = assembly.load_run(config.run)
     support = sampling.load_support(run, config.images, invert=config.invert)
     settings.check_all_used()
