@@ -91,6 +91,6 @@ def test_scratch_changes_nothing():
         vars, batch = problems.start(algorithm), problems.tasks(algorithm, 3)
         result = algorithm.meta_gradients(vars, batch, problems.STEP)
         assert result.grads.params == {"d": {}, "g": {}}
-        assert result.metrics == {}
+        assert result.metrics == algorithm.metrics(vars, batch) == {}
         for change in tf.nest.flatten((result.grads.inner, result.state)):
             np.testing.assert_array_equal(change, np.zeros(change.shape))

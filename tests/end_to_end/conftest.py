@@ -6,6 +6,7 @@ import time
 from typing import NamedTuple
 
 import pytest
+import tensorflow as tf
 from absl import logging
 
 from tests import runs
@@ -25,9 +26,11 @@ class Done(NamedTuple):
 
 @pytest.fixture
 def here(monkeypatch, capfd):
-    """Run a command line in this process: (command, words) -> (code, err)."""
+    """Run a command line in this process: (code, stdout, stderr)."""
     runs.keep_runtime(monkeypatch)
     before = logging.get_verbosity()
+    # TensorFlow chatters on stderr when it first looks for devices.
+    tf.config.list_logical_devices()
 
     def run(command, *words):
         capfd.readouterr()

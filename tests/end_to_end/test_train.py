@@ -189,6 +189,20 @@ def test_finished_run_is_left_as_it_is(here, whole):
     assert len(runs.metrics(whole.logdir)) == LENGTH
 
 
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("--noresume", "holds a run and --noresume was given"),
+        ("--seed=1", "holds a run with other settings: --seed=1 (was 0)"),
+    ],
+)
+def test_run_is_not_gone_on_with_as_another(here, whole, word, part):
+    before = sorted(os.walk(whole.logdir))
+    done = here(train.COMMAND, f"--flagfile={whole.logdir}/run.flags", word)
+    assert_one_line(done, cli.EXIT_USAGE, f"--logdir={whole.logdir} {part}")
+    assert sorted(os.walk(whole.logdir)) == before
+
+
 # Divergence.
 
 

@@ -32,3 +32,6 @@ class Scratch(base.Algorithm):
             {p: {} for p in vars.params}, {}, tree.zeros_like(vars.inner)
         )
         return base.Result(nothing, vars.state, {})
+
+    def _adaptation_metrics(self, vars: Vars, task: Task) -> dict:
+        return {}
