@@ -13,8 +13,8 @@ class Reptile(base.Algorithm):
 
     Fed to an outer optimiser it is FIGR's form. With --outer_optimizer=sgd it
     is the interpolation w <- w + eps (adapted - w), eps = --outer_rate; with
-    --outer_schedule=linear, eps decays to zero as in seed experiments on
-    discriminators and latent MLPs. Query images serve the logged losses only.
+    --outer_schedule=linear, eps decays to zero. Query images serve the logged
+    losses only.
 
     Source: Nichol and Schulman (2018), algorithm 1; Clouatre and Demers
       (2019), FIGR.
