@@ -90,7 +90,7 @@ class LeakyReLU(keras.layers.LeakyReLU):
     Equal to Keras's layer in every derivative. TensorFlow's own rule passes a
     tensor of zeros back through everything below whenever a gradient is
     differentiated again, as a gradient penalty is; here nothing is passed,
-    which spares a tenth of an inner step and more of a second-order one.
+    which spares two filter gradients and more in every penalised step.
     """
 
     def call(self, inputs):
