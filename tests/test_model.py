@@ -295,8 +295,9 @@ images = np.load(sys.argv[1] + "/images.npy")
 np.save(sys.argv[1] + "/out.npy", gan.adapt(images).sample(4))
 """
     run_python(code, tmp_path)
-    np.testing.assert_array_equal(
-        np.load(tmp_path / "out.npy"), gan.adapt(IMAGES).sample(4)
+    # Another process may add in another order: the last bit is not promised.
+    np.testing.assert_allclose(
+        np.load(tmp_path / "out.npy"), gan.adapt(IMAGES).sample(4), atol=1e-5
     )
 
 
