@@ -35,8 +35,8 @@ def test_one_value_has_no_interval():
 
 
 def check_coverage(interval, n):
-    """95 % of 4,000 intervals hold the mean, within 5 standard errors."""
-    trials = 4_000
+    """95 % of 10,000 intervals hold the mean, within 5 standard errors."""
+    trials = 10_000
     x = np.random.default_rng([1, n]).normal(7.0, 3.0, [trials, n])
     held = [abs(mean - 7.0) <= ci95 for mean, ci95, _ in map(interval, x)]
     error = math.sqrt(0.95 * 0.05 / trials)
