@@ -13,6 +13,7 @@ def same(left, right):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
     assert left.name == right.name
     assert left.test_label == right.test_label
+    assert np.array_equal(left.test_images, right.test_images)
 
 
 class Builder:
@@ -29,7 +30,10 @@ class Builder:
 @pytest.mark.parametrize("test", [None, (3, 9)])
 def test_images_are_built_once(numbered, tmp_path, test):
     path = tmp_path / "new" / "a.npz"
-    build = Builder(numbered([2, 3, 1], labels=[3, 5, 9], test=test))
+    source = numbered([2, 3, 1], labels=[3, 5, 9], test=test)
+    if test:
+        source = source._replace(test_images=np.array([1, 2, 0]))
+    build = Builder(source)
     for _ in range(3):
         same(cache.load_or_build(path, build), build.source)
     assert build.calls == 1

@@ -128,6 +128,30 @@ def test_splits_are_merged_and_unlabelled_images_left_out(fake, tmp_path):
     assert fake.asked[-1] == ("fake", tmp_path / "sets")
 
 
+def test_images_of_the_test_split_are_the_last_of_their_class(fake, tmp_path):
+    source = load(tmp_path)
+    assert source.test_images.tolist() == [2, 1, 2]
+    for row, label in enumerate(source.label):
+        images = base.images_of(source, label)[:, -1, 0, 0]
+        later = len(images) - source.test_images[row]
+        assert ((images >= 100) == (np.arange(len(images)) >= later)).all()
+    assert (load(tmp_path).test_images == source.test_images).all()
+
+
+@pytest.mark.parametrize("splits", [("train",), ("test",)])
+def test_one_split_divides_no_class(fake, tmp_path, splits):
+    fake.builder.info.splits = splits
+    assert load(tmp_path).test_images is None
+    assert load(tmp_path).test_images is None  # also from the cache
+
+
+def test_a_split_with_classes_of_its_own_divides_none(
+    fake, tmp_path, monkeypatch
+):
+    facts(monkeypatch, most=1)
+    assert load(tmp_path, "fake").test_images is None
+
+
 def test_images_of_several_sizes_are_read(fake, tmp_path):
     fake.builder.sides = (8, 16)
     assert load(tmp_path).images.shape == (10, 8, 8, 1)

@@ -32,6 +32,9 @@ class ClassImages(NamedTuple):
       name: one name per class, unique.
       test_label: class ids which the data set itself reserves for meta-test;
         None if it reserves none.
+      test_images: int64 [classes], how many images at the end of each class
+        belong to the data set's own test split; None unless every class has
+        images inside and outside of such a split.
     """
 
     images: np.ndarray
@@ -39,6 +42,7 @@ class ClassImages(NamedTuple):
     label: np.ndarray
     name: tuple[str, ...]
     test_label: tuple[int, ...] | None = None
+    test_images: np.ndarray | None = None
 
 
 class Split(NamedTuple):

@@ -11,7 +11,7 @@ from absl import logging
 
 from tf_metagan.data import atomic, base
 
-FORMAT = 1
+FORMAT = 2
 """Part of every file name; raise it when the content changes its meaning."""
 
 
@@ -70,7 +70,7 @@ def load_or_build(
 
 def write(source: base.ClassImages, path: Path) -> None:
     """Write images to an .npz file, not compressed."""
-    reserved = source.test_label
+    reserved, test_images = source.test_label, source.test_images
     with atomic.replacement(path) as temporary:
         np.savez(
             temporary,
@@ -80,6 +80,9 @@ def write(source: base.ClassImages, path: Path) -> None:
             name=np.array(source.name, np.str_),
             reserves=np.array(reserved is not None),
             test_label=np.array(reserved or (), np.int64),
+            test_images=np.array(
+                () if test_images is None else test_images, np.int64
+            ),
         )
 
 
@@ -100,6 +103,9 @@ def read(path: Path) -> base.ClassImages:
                 tuple(content["test_label"].tolist())
                 if content["reserves"]
                 else None
+            ),
+            test_images=(
+                content["test_images"] if content["test_images"].size else None
             ),
         )
     if len(source.images) != source.first[-1]:

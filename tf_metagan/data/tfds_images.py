@@ -208,6 +208,7 @@ def _decode(
     images: list[np.ndarray] = []
     labels: list[int] = []
     kept: collections.Counter[int] = collections.Counter()
+    tested: collections.Counter[int] = collections.Counter()
     reserved = set(facts.test_classes or ())
     for split in _SPLITS:
         if split not in builder.info.splits:
@@ -216,6 +217,7 @@ def _decode(
             if label < 0 or kept[label] == facts.most:
                 continue
             kept[label] += 1
+            tested[label] += split == "test"
             labels.append(label)
             images.append(
                 _convert(image, facts, image_size=image_size, channels=channels)
@@ -226,11 +228,16 @@ def _decode(
                 break
     if facts.grouped:
         names = ["/".join(name.rsplit("_", 1)) for name in names]
-    return base.group(
+    source = base.group(
         np.stack(images),
         np.array(labels),
         name=dict(enumerate(names)),
         test_label=reserved or None,
+    )
+    counts = [tested[label] for label in source.label.tolist()]
+    divided = (np.array(counts) > 0) & (counts < np.diff(source.first))
+    return source._replace(
+        test_images=np.array(counts, np.int64) if divided.all() else None
     )
 
 
