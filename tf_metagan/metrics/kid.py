@@ -83,8 +83,9 @@ def _within(x: np.ndarray) -> float:
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    inner: np.ndarray = x @ y.T / x.shape[1] + 1.0
-    return inner * inner * inner
+    inner = x @ y.T / x.shape[1] + 1.0
+    cube: np.ndarray = inner * inner * inner
+    return cube
 
 
 def _rows(
