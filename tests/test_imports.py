@@ -33,6 +33,20 @@ ALLOWED = {
     "pictures": (),
     "report": ("core.tree", "types", "pictures"),
     "serve": (),
+    "chart": (),
+    "evaluation": (
+        "types",
+        "core.rng",
+        "data",
+        "metrics",
+        "chart",
+        "pictures",
+        "versions",
+        "config",
+        "fields",
+        "settings",
+        "assembly",
+    ),
 }
 
 NO_TENSORFLOW = (

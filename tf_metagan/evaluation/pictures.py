@@ -1,0 +1,101 @@
+"""Pictures of an evaluation: curves, and samples of some tasks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from tf_metagan import chart, pictures
+from tf_metagan.data import atomic
+from tf_metagan.evaluation.subject import Subject
+from tf_metagan.evaluation.tasks import UnseenTask
+
+TASKS = 8  # rows of the picture of samples
+
+_SHOWN = 16  # images per task and column
+_AXES = {
+    "steps": "steps of adaptation",
+    "shots": "support images",
+}
+_VALUES = {
+    "accuracy": "accuracy under the critic",
+    "nll": "NLL under the critic, nats",
+    "relative_diversity": "diversity, real = 1",
+}
+
+
+def write_curves(folder: Path, drawn: Mapping[str, Any]) -> None:
+    """Write curve_steps.png and curve_shots.png.
+
+    Args:
+      folder: where to.
+      drawn: {curve: {who: `curves.summary`}}.
+    """
+    for name, subjects in drawn.items():
+        panels = [
+            chart.Panel(
+                title=title,
+                lines={
+                    who: chart.Line(
+                        curve["x"], curve[column]["mean"], curve[column]["ci95"]
+                    )
+                    for who, curve in subjects.items()
+                },
+            )
+            for column, title in _VALUES.items()
+        ]
+        picture = chart.draw(panels, x_title=_AXES[name])
+        _write(folder / f"curve_{name}.png", picture)
+
+
+def write_samples(
+    folder: Path,
+    tasks: Sequence[UnseenTask],
+    subject: Subject,
+    scratch: Subject,
+    *,
+    steps: int,
+) -> None:
+    """Write samples.png: support, prior, adapted, from scratch.
+
+    Args:
+      folder: where to.
+      tasks: one row each.
+      subject: what was evaluated.
+      scratch: the control.
+      steps: of adaptation.
+    """
+    columns: dict[str, list[np.ndarray]] = {
+        "support (unseen classes)": [],
+        "prior (no adaptation)": [],
+        f"adapted, {steps} steps": [],
+        f"from scratch, {steps} steps": [],
+    }
+    for task in tasks:
+        support = task.support.reshape(-1, *task.support.shape[2:])
+        drawn = (
+            support[:_SHOWN],
+            _drawn(subject, task, 0),
+            _drawn(subject, task, steps),
+            _drawn(scratch, task, steps),
+        )
+        for column, images in zip(columns.values(), drawn, strict=True):
+            column.append(images)
+    blocks = {name: np.stack(images) for name, images in columns.items()}
+    picture = pictures.grid(blocks, [task.name for task in tasks], per_line=4)
+    _write(folder / "samples.png", picture)
+
+
+def _drawn(subject: Subject, task: UnseenTask, steps: int) -> np.ndarray:
+    """Draw images of a task; those that diverged are blank."""
+    adapted = subject.adapt(task.support, seed=task.seed, steps=steps)
+    images = subject.sample(adapted, seed=task.seed, n=_SHOWN)
+    sound = np.isfinite(images).all(axis=(1, 2, 3), keepdims=True)
+    return np.where(sound, images, 1.0)
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    with atomic.replacement(path) as temporary:
+        PIL.Image.fromarray(picture).save(temporary)
