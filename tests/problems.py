@@ -10,6 +10,7 @@ from tf_metagan import registry
 from tf_metagan.core import gradcheck, rng, tree
 from tf_metagan.core.inner import InnerRule
 from tf_metagan.core.rollout import Rollout, Task, Turn
+from tf_metagan.gan import exemplars
 from tf_metagan.gan import game as games
 from tf_metagan.learner import Learner, create_variables
 from tf_metagan.types import Vars
@@ -49,10 +50,14 @@ def game(
         "r1": {"penalty_weight": 2.0},
         "none": {},
     }[penalty]
-    return games.two_player(
-        registry.find(registry.ARCHITECTURES, architecture)(
-            **size, width=width, latent_size=2, dtype=dtype
-        ),
+    networks = registry.find(registry.ARCHITECTURES, architecture)(
+        **size, width=width, latent_size=2, dtype=dtype
+    )
+    make = games.two_player
+    if len(networks["g"].inputs) == 2:
+        make = functools.partial(exemplars.exemplar_game, wrong_share=0.5)
+    return make(
+        networks,
         loss=registry.find(registry.LOSSES, loss)(),
         penalty=registry.find(registry.PENALTIES, penalty)(**options),
     )

@@ -15,7 +15,6 @@ from tf_metagan.core.inner import InnerRule
 from tf_metagan.core.rollout import Rollout, Turn
 from tf_metagan.data import base as data
 from tf_metagan.data import episodes
-from tf_metagan.gan import game as games
 from tf_metagan.learner import Learner, create_variables
 from tf_metagan.settings import Settings
 from tf_metagan.types import Vars
@@ -153,18 +152,17 @@ def make_networks(settings: Settings) -> dict[str, keras.Model]:
     return settings.call(settings.part("architecture"), dtype=precision)
 
 
-def make_game(
-    settings: Settings, networks: dict[str, keras.Model]
-) -> games.Game:
-    """Build the game that the networks play."""
-    return games.two_player(
+def make_game(settings: Settings, networks: dict[str, keras.Model]):
+    """Build the game that the networks play, a `gan.game.Game`."""
+    return settings.call(
+        settings.part("game"),
         networks,
         loss=settings.call(settings.part("loss")),
         penalty=settings.call(settings.part("penalty")),
     )
 
 
-def make_rollout(settings: Settings, game: games.Game) -> Rollout:
+def make_rollout(settings: Settings, game) -> Rollout:
     """Build the inner loop: rules, order of moves, adapted weights."""
     rule = InnerRule(
         optimizer=settings.call(settings.part("inner_optimizer")),

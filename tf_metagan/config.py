@@ -248,6 +248,21 @@ class Config:
         section=GAN,
         interval="[1, inf)",
     )
+    game: str = setting(
+        "two_player",
+        "What the players see: two_player is plain GAN; in exemplar both are "
+        "given an image of the task, for --architecture=exemplar.",
+        section=GAN,
+        choices=registry.GAMES,
+    )
+    wrong_share: float = setting(
+        0.5,
+        "Of what the discriminator is to refuse, the part that is real images "
+        "of other classes.",
+        section=GAN,
+        interval="[0, 1)",
+        chosen_by="game",
+    )
     loss: str = setting(
         "wasserstein",
         "Losses of discriminator and generator.",

@@ -104,6 +104,7 @@ ALGORITHMS = Table(
         "fomaml": "tf_metagan.algorithms.fomaml:Fomaml",
         "metasgd": "tf_metagan.algorithms.metasgd:MetaSgd",
         "reptile": "tf_metagan.algorithms.reptile:Reptile",
+        "joint": "tf_metagan.algorithms.joint:Joint",
         "scratch": "tf_metagan.algorithms.scratch:Scratch",
     },
     flag="algo",
@@ -115,9 +116,19 @@ ARCHITECTURES = Table(
         "dcgan": "tf_metagan.architectures.dcgan:build",
         "figr_dcgan": "tf_metagan.architectures.figr_dcgan:build",
         "figr_resnet": "tf_metagan.architectures.figr_resnet:build",
+        "exemplar": "tf_metagan.architectures.exemplar:build",
         "toy": "tf_metagan.architectures.toy:build",
     },
     flag="architecture",
+)
+
+GAMES = Table(
+    "game",
+    {
+        "two_player": "tf_metagan.gan.game:two_player",
+        "exemplar": "tf_metagan.gan.exemplars:exemplar_game",
+    },
+    flag="game",
 )
 
 DATASETS = Table(

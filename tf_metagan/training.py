@@ -73,13 +73,18 @@ def train(settings: Settings[Config]) -> int:
     settings = assembly.with_algorithm_defaults(settings)
     assembly.configure_runtime(settings)
 
-    # Data: classes, their division, the streams of episodes.
+    # Data: classes, their division; the rule; the streams of episodes.
     images = assembly.load_images(settings)
     settings = assembly.with_channels(settings, images)
     config = settings.config
     split = assembly.make_split(settings, images)
+    algorithm = assembly.make_algorithm(settings)
     sampler = assembly.make_sampler(
-        settings, images, classes=split.train, stream=TRAIN_STREAM
+        settings,
+        images,
+        classes=split.train,
+        stream=TRAIN_STREAM,
+        others=algorithm.game.wants_others,
     )
     unseen = assembly.make_sampler(
         settings,
@@ -91,8 +96,7 @@ def train(settings: Settings[Config]) -> int:
         elastic=0.0,
     )
 
-    # The meta-learning rule, and the variables it learns.
-    algorithm = assembly.make_algorithm(settings)
+    # The variables that the meta-learning rule learns.
     strategy = assembly.make_strategy(settings)
     learner = assembly.make_learner(settings, algorithm, strategy, split=split)
     for name in (*_OWN, "meta_steps"):

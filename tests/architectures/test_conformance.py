@@ -202,17 +202,31 @@ def test_start_without_seed_is_noticed():
 # Shapes and range.
 
 
+def feed(model, x, exemplar):
+    """Return what a model is called with to see `x`.
+
+    One that also sees an image of the task gets `exemplar` beside `x`, and
+    images as often as it compares them.
+    """
+    if len(model.inputs) == 1:
+        return x
+    wanted = model.inputs[0].shape[-1]
+    return [tf.concat([x] * (wanted // x.shape[-1]), -1), exemplar]
+
+
 def check_images(build, *, image_size, channels):
     settings = {"image_size": image_size, "channels": channels}
     pair = build(**{**SMALLEST, **settings})
     latent = np.random.default_rng(0).normal(size=(4, SMALLEST["latent_size"]))
+    exemplar = tf.zeros([4, image_size, image_size, channels])
     for scale in (1.0, 1e4):
-        images = pair["g"](tf.constant(scale * latent, tf.float32))
+        z = tf.constant(scale * latent, tf.float32)
+        images = pair["g"](feed(pair["g"], z, exemplar))
         assert images.shape == (4, image_size, image_size, channels)
         assert np.all(np.abs(images) <= 1.0)
         # One pixel saturates to the same sign at huge latents.
         assert scale > 1.0 or np.ptp(images) > 0.0
-        scores = pair["d"](images)
+        scores = pair["d"](feed(pair["d"], images, exemplar))
         assert scores.shape == (4, 1)
         assert np.all(np.isfinite(scores))
 
@@ -256,7 +270,9 @@ def penalised_gradients(networks, params, batch):
 
     def run(player, params, x):
         seed = tf.zeros([2], tf.int64)
-        return networks[player].apply(params[player], {}, x, seed)[0]
+        model, network = networks[player]
+        x = feed(model, x, batch["exemplar"])
+        return network.apply(params[player], {}, x, seed)[0]
 
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(params)
@@ -279,14 +295,16 @@ def prepare(build):
     rng = np.random.default_rng(0)
     networks, params = {}, {}
     for player, model in build(**SMALLEST, dtype="float64").items():
-        networks[player] = functional.from_keras(model)
+        network = functional.from_keras(model)
+        networks[player] = model, network
         params[player] = {
             leaf: tf.constant(value + 0.1 * rng.normal(size=value.shape))
-            for leaf, value in networks[player].init(0)[0].items()
+            for leaf, value in network.init(0)[0].items()
         }
     batch = {
         "real": tf.constant(rng.uniform(-1, 1, (2, 16, 16, 1))),
         "latent": tf.constant(rng.normal(size=(2, SMALLEST["latent_size"]))),
+        "exemplar": tf.constant(rng.uniform(-1, 1, (2, 16, 16, 1))),
     }
     return networks, params, batch
 

@@ -285,7 +285,7 @@ class Rollout:
         carry, log = self.scan(
             vars, Task(support, None, others, seed), steps, visit, log
         )
-        return self.assemble(vars, carry), log
+        return self.game.remember(self.assemble(vars, carry), support), log
 
     def validate(self, vars: Vars, carry: Carry, index, task: Task):
         """Return the Outcome on the query images after step `index`."""

@@ -48,6 +48,9 @@ class Game(NamedTuple):
         constants. Same values as differentiating `losses`, with shared work.
       sample: (vars, seed, n) -> images [n, H, W, C] in [-1, 1].
       metrics: names of the metrics of an Outcome.
+      remember: (vars, support) -> Vars that also hold what `sample` needs of
+        the support images [batches, n, H, W, C]; the inner loop ends with it.
+      wants_others: whether the losses make use of `others` in training.
 
     `real` is [n, H, W, C] in [-1, 1]; `others` the same or None; `seed` int64
     [2]. A game draws as many fakes as there are real images.
@@ -59,6 +62,51 @@ class Game(NamedTuple):
     gradients: Callable
     sample: Callable
     metrics: tuple[str, ...]
+    remember: Callable = lambda vars, support: vars
+    wants_others: bool = False
+
+
+class Shown(NamedTuple):
+    """What the discriminator is shown in one evaluation of a game.
+
+    Attributes:
+      real: [n, H, W, C'], images to be taken for real.
+      given: what both players know beside z or the image, or None.
+      wrong: like `real`, real images of something else; or None.
+    """
+
+    real: tf.Tensor
+    given: tf.Tensor | None = None
+    wrong: tf.Tensor | None = None
+
+
+class View(NamedTuple):
+    """How two players look at the images of a task; `ALONE` is plain GAN.
+
+    Attributes:
+      show: (real, others, seed) -> Shown.
+      draw: (generate, z, given) -> images in the form of `Shown.real`, where
+        generate(z, given) -> [n, H, W, C] and `given` is that of `Shown`.
+      recall: (vars, seed, n) -> `given` for n images to be sampled, or None.
+      remember: see `Game`.
+      share: of what D is to refuse, the part that is `Shown.wrong`.
+      packed: images that D is shown together.
+    """
+
+    show: Callable
+    draw: Callable
+    recall: Callable
+    remember: Callable
+    share: float = 0.0
+    packed: int = 1
+
+
+ALONE = View(
+    show=lambda real, others, seed: Shown(real),
+    draw=lambda generate, z, given: generate(z, given),
+    recall=lambda vars, seed, n: None,
+    remember=lambda vars, support: vars,
+)
 
 
 def two_player(
@@ -66,6 +114,7 @@ def two_player(
     *,
     loss: Loss,
     penalty: Penalty,
+    view: View = ALONE,
 ) -> Game:
     """Make the game of a discriminator "d" and a generator "g".
 
@@ -77,6 +126,7 @@ def two_player(
         built Keras models with named layers.
       loss: what the scores mean to each player.
       penalty: added to D's loss; no part of G's.
+      view: what else the players see; whoever makes one checks the networks.
 
     Returns:
       A Game with players ("d", "g").
@@ -84,7 +134,8 @@ def two_player(
     Raises:
       ValueError: the networks do not fit each other.
     """
-    latent_size = _check_networks(networks)
+    latent_size = _latent_size(networks, alone=view is ALONE)
+    share = view.share
     nets = {name: functional.from_keras(net) for name, net in networks.items()}
 
     def init(seed: int) -> Vars:
@@ -98,27 +149,45 @@ def two_player(
             inner={},
         )
 
-    def generate(vars: Vars, n, seed):
-        dtype = _dtype(vars)
-        z = rng.normal(rng.fold(seed, _LATENT), [n, latent_size], dtype)
+    def generate(vars: Vars, z, given, seed):
+        inputs = z if given is None else [z, given]
         noise = rng.fold(seed, _G_NOISE)
         fake, state = nets["g"].apply(
-            vars.params["g"], vars.state["g"], z, noise
+            vars.params["g"], vars.state["g"], inputs, noise
         )
-        return tf.cast(fake, dtype), state
+        return tf.cast(fake, _dtype(vars)), state
 
-    def judge(vars: Vars, state: Params, images, seed):
+    def latent(vars: Vars, n, seed):
+        seed = rng.fold(seed, _LATENT)
+        return rng.normal(seed, [n, latent_size], _dtype(vars))
+
+    def imitate(vars: Vars, shown: Shown, seed):
+        """Draw what D is to compare with `shown.real`."""
+        state = vars.state["g"]
+
+        def drawn(z, given):
+            nonlocal state
+            fake, state = generate(vars, z, given, seed)
+            return fake
+
+        n = tf.shape(shown.real)[0] * view.packed
+        return view.draw(drawn, latent(vars, n, seed), shown.given), state
+
+    def judge(vars: Vars, state: Params, images, given, seed):
+        inputs = images if given is None else [images, given]
         noise = rng.fold(seed, _D_NOISE)
-        score, state = nets["d"].apply(vars.params["d"], state, images, noise)
+        score, state = nets["d"].apply(vars.params["d"], state, inputs, noise)
         return tf.cast(score, _dtype(vars)), state
 
-    def compare(vars: Vars, real, fake, judged_fake, seed) -> Outcome:
+    def compare(vars: Vars, shown: Shown, fake, judged_fake, seed) -> Outcome:
         """Weigh images; `judged_fake` stands for `fake` in the scores."""
-        score_fake, state = judge(vars, vars.state["d"], judged_fake, seed)
-        score_real, state = judge(vars, state, real, seed)
+        real, given, wrong = shown
+        state = vars.state["d"]
+        score_fake, state = judge(vars, state, judged_fake, given, seed)
+        score_real, state = judge(vars, state, real, given, seed)
 
         def critic(images):
-            return judge(vars, vars.state["d"], images, seed)[0]
+            return judge(vars, vars.state["d"], images, given, seed)[0]
 
         smooth = penalty(critic, real, fake, rng.fold(seed, _PENALTY))
         terms = {
@@ -126,6 +195,10 @@ def two_player(
             "fought": loss.fake(score_fake),
         }
         mix = {"d": {"kept": 1.0, "fought": 1.0}}
+        if wrong is not None and share:
+            score_wrong, state = judge(vars, state, wrong, given, seed)
+            terms["kept"] += share * loss.fake(score_wrong)
+            mix["d"]["fought"] = 1.0 - share
         if loss.zero_sum is None:
             terms["g"] = loss.generator(score_fake)
             mix["g"] = {"g": 1.0}
@@ -147,20 +220,20 @@ def two_player(
         )
 
     def losses(vars: Vars, real, others, seed) -> Outcome:
-        del others
-        fake, state = generate(vars, tf.shape(real)[0], seed)
-        outcome = compare(vars, real, fake, fake, seed)
+        shown = view.show(real, others, seed)
+        fake, state = imitate(vars, shown, seed)
+        outcome = compare(vars, shown, fake, fake, seed)
         return outcome._replace(state={**outcome.state, "g": state})
 
     def gradients(vars: Vars, real, others, seed, wrt):
-        del others
+        shown = view.show(real, others, seed)
         moved = {
             p: {leaf: vars.params[p][leaf] for leaf in leaves}
             for p, leaves in wrt.items()
         }
         with tf.GradientTape(watch_accessed_variables=False) as g_tape:
             g_tape.watch(moved.get("g", {}))
-            fake, state = generate(vars, tf.shape(real)[0], seed)
+            fake, state = imitate(vars, shown, seed)
         shared = loss.zero_sum is not None and len(moved) == 2
         with tf.GradientTape(
             persistent=not shared, watch_accessed_variables=False
@@ -169,12 +242,13 @@ def two_player(
             # them leaves out the penalty, which is no part of G's loss.
             judged = tf.identity(fake)
             tape.watch((judged, moved.get("d", {})))
-            outcome = compare(vars, real, fake, judged, seed)
+            outcome = compare(vars, shown, fake, judged, seed)
         values = outcome.loss
         grads = {}
         if shared:
             grads["d"], slope = tape.gradient(values["d"], (moved["d"], judged))
-            slope = None if slope is None else -loss.zero_sum * slope
+            factor = -loss.zero_sum / outcome.mix["d"]["fought"]
+            slope = None if slope is None else factor * slope
         else:
             if "d" in moved:
                 grads["d"] = tape.gradient(values["d"], moved["d"])
@@ -191,7 +265,8 @@ def two_player(
         return grads, outcome._replace(state={**outcome.state, "g": state})
 
     def sample(vars: Vars, seed, n):
-        return generate(vars, n, seed)[0]
+        given = view.recall(vars, seed, n)
+        return generate(vars, latent(vars, n, seed), given, seed)[0]
 
     return Game(
         players=("d", "g"),
@@ -200,6 +275,7 @@ def two_player(
         gradients=gradients,
         sample=sample,
         metrics=("wasserstein_estimate", "gradient_penalty"),
+        remember=view.remember,
     )
 
 
@@ -212,7 +288,10 @@ def _dtype(vars: Vars) -> tf.DType:
     return next(iter(vars.params["g"].values())).dtype
 
 
-def _check_networks(networks: dict[str, keras.Model]) -> int:
+def _latent_size(networks: dict[str, keras.Model], *, alone: bool) -> int:
+    """Return the size of z, after checking that the networks can play."""
+    if not alone:
+        return networks["g"].input_shape[0][1]
     if set(networks) != {"d", "g"}:
         raise ValueError(
             f"a two-player game has the players 'd' and 'g', got "
