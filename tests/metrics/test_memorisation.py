@@ -153,6 +153,20 @@ def test_distance_of_single_precision_images_is_computed_in_double():
     assert single.distance.dtype == np.float64
 
 
+def test_search_is_exact_for_features_far_from_zero():
+    """The spread is 1e-5 of the mean: float32 holds it once that is gone."""
+    queries, references = 1e5 + np.random.default_rng(4).normal(size=[2, 50, 8])
+
+    def check(rows):
+        apart = queries[:, np.newaxis] - references
+        expected = np.argmin(np.linalg.norm(apart, axis=-1), axis=1)
+        np.testing.assert_array_equal(rows, expected)
+
+    check(memorisation.nearest(queries, references).row)
+    with pytest.raises(AssertionError):
+        check(memorisation._search(queries, references, None))
+
+
 def test_bytes_are_compared_without_wrapping():
     low, high = np.zeros([1, 3, 3, 1], np.uint8), np.full([1, 3, 3, 1], 255)
     found = memorisation.nearest(low, high.astype(np.uint8))

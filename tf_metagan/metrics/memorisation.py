@@ -148,14 +148,22 @@ def nearest(
     base.check_values(
         references, "references", least=2 if own is not None else 1
     )
+    # Moved by the mean of each channel or feature: float32 suffices to search.
+    middle = np.mean(references, axis=tuple(range(references.ndim - 1)))
+    near_q, near_r = (
+        (x - middle).astype(np.float32) for x in (queries, references)
+    )
     best = Nearest(
         np.zeros(len(queries), np.int64), np.full(len(queries), np.inf)
     )
-    for q, r in _aligned(queries, references, shift):
-        found = _nearest_rows(q, r, own)
-        closer = found.distance < best.distance
-        best.row[closer] = found.row[closer]
-        best.distance[closer] = found.distance[closer]
+    for inner, window in _moves(queries.shape[1:], shift):
+        row = _search(near_q[:, *inner], near_r[:, *window], own)
+        apart = queries[:, *inner].astype(np.float64)
+        apart -= references[:, *window][row]
+        distance = np.sqrt(np.mean(_rows(apart) ** 2, axis=1))
+        closer = distance < best.distance
+        best.row[closer] = row[closer]
+        best.distance[closer] = distance[closer]
     return best
 
 
@@ -177,34 +185,29 @@ def _check_shapes(
         )
 
 
-def _aligned(
-    queries: np.ndarray, references: np.ndarray, shift: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (queries, references) flattened, once for each move."""
-    if queries.ndim == 2:
-        yield queries, references
+def _moves(
+    shape: tuple[int, ...], shift: int
+) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    """Yield (part of a query, part of a reference it is compared with)."""
+    if len(shape) == 1:
+        yield (), ()
         return
-    _, height, width, _ = queries.shape
-    inner = slice(shift, height - shift), slice(shift, width - shift)
-    q = queries[:, *inner].reshape(len(queries), -1)
+    height, width = shape[0] - 2 * shift, shape[1] - 2 * shift
+    inner = slice(shift, shift + height), slice(shift, shift + width)
     for a, b in itertools.product(range(2 * shift + 1), repeat=2):
-        window = (
-            slice(a, a + height - 2 * shift),
-            slice(b, b + width - 2 * shift),
-        )
-        yield q, references[:, *window].reshape(len(references), -1)
+        yield inner, (slice(a, a + height), slice(b, b + width))
 
 
-def _nearest_rows(
-    q: np.ndarray, r: np.ndarray, own: np.ndarray | None
-) -> Nearest:
-    """Return the nearest row of r for each row of q, as they stand."""
+def _search(q: np.ndarray, r: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+    """Return the row of r that is nearest to each row of q."""
     row = np.empty(len(q), np.int64)
-    middle = np.mean(r, axis=0, dtype=np.float64)
-    near = (r - middle).astype(np.float32)
-    for rows, apart in distances.squared(q - middle, near, dtype=np.float32):
+    found = distances.squared(_rows(q), _rows(r), dtype=np.float32)
+    for rows, apart in found:
         if own is not None:
             apart[np.arange(len(apart)), own[rows]] = np.inf
         row[rows] = np.argmin(apart, axis=1)
-    apart = q.astype(np.float64) - r[row]
-    return Nearest(row, np.sqrt(np.mean(apart * apart, axis=1)))
+    return row
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    return x.reshape(len(x), -1)
