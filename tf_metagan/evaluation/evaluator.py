@@ -166,11 +166,16 @@ class Evaluator:
     ) -> dict[str, Any]:
         protocol, reals, size = self._protocol, self._reals, self._size()
         critic = reals.critic
-        names = scoring.column_names(protocol, size, critic.name)
+        names = {
+            column: name
+            for column, name in scoring.column_names(
+                protocol, size, critic.name
+            ).items()
+            if column in parts[0]
+        }
         found = {
             name: metrics.estimate(float(p[column]) for p in parts)
             for column, name in names.items()
-            if column in parts[0]
         }
         left_out = scoring.left_out(protocol, size, fewest=reals.fewest)
         for number, net in enumerate(self._nets):
@@ -189,6 +194,7 @@ class Evaluator:
             "protocol": {"name": protocol.name, **protocol.as_dict()},
             "subject": dict(self._subject.facts),
             "metrics": found,
+            "columns": names,
             "real": reals.row(),
             "curves": drawn,
             "left_out": left_out,

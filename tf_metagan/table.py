@@ -1,0 +1,431 @@
+"""Make the table of the paper again: python -m tf_metagan.table
+
+Trains what is missing, evaluates, and writes numbers beside the published
+ones. Every row is a line of ROWS and one file of flags per data set; both
+commands are the ordinary ones, so that every cell can be repeated by hand.
+"""
+
+import dataclasses
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import logging
+
+from tf_metagan import cli, evaluate, subcommand
+from tf_metagan.data import atomic
+from tf_metagan.evaluation import progress, store, tabulate
+from tf_metagan.evaluation.protocol import QUICK
+from tf_metagan.fields import check_all, setting
+from tf_metagan.registry import suggest
+from tf_metagan.settings import Settings
+
+
+class Row(NamedTuple):
+    """A system of the table.
+
+    Attributes:
+      key: short name, for --rows and folders.
+      system: name for people.
+      flagfile: settings of its training; {dataset} stands for the data set.
+      steps: of adaptation in the evaluation.
+    """
+
+    key: str
+    system: str
+    flagfile: str
+    steps: int = 10
+
+
+ROWS = (
+    Row("scratch", "Not pre-trained", "flags/table/{dataset}_scratch.flags"),
+    Row("figr", "FIGR", "flags/table/{dataset}_figr.flags"),
+    Row("metasgd", "MetaSGD-GAN", "flags/table/{dataset}_metasgd.flags", 1),
+    Row("maml", "MAML-GAN", "flags/table/{dataset}_maml.flags"),
+    Row("fomaml", "FOMAML-GAN", "flags/table/{dataset}_fomaml.flags"),
+    Row("ours", "ours", "flags/ours_{dataset}.flags"),
+)
+DATASETS = ("mnist", "omniglot")
+
+TABLE_FILE = "table.md"
+JSON_FILE = "table.json"
+
+_SECTION = "Table"
+_BUDGET = "Budget of each training"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableConfig:
+    """Every setting of the table."""
+
+    runs_dir: str = setting(
+        "runs/table",
+        "Folder of all runs, each in DATASET_ROW; what is trained there is "
+        f"used. {TABLE_FILE} and {JSON_FILE} are written here.",
+        section=_SECTION,
+        path=True,
+    )
+    rows: tuple[str, ...] = setting(
+        tuple(row.key for row in ROWS),
+        "Systems, besides real images.",
+        section=_SECTION,
+    )
+    datasets: tuple[str, ...] = setting(
+        DATASETS, "Data sets.", section=_SECTION
+    )
+    shots: tuple[int, ...] = setting(
+        (1, 5, 16),
+        "Numbers of fixed support images; each adds a line for the systems of "
+        "--shot_rows.",
+        section=_SECTION,
+        unit="images",
+        interval="[1, inf)",
+    )
+    shot_rows: tuple[str, ...] = setting(
+        ("ours",),
+        "Systems that are also evaluated with few fixed support images.",
+        section=_SECTION,
+    )
+    quick: bool = setting(
+        False,
+        "Evaluate "
+        + ", ".join(f"{value} {name}" for name, value in QUICK.items())
+        + " instead of the paper's numbers.",
+        section=_SECTION,
+    )
+    curves: bool = setting(
+        True,
+        "Also evaluate along steps and shots, see python -m "
+        "tf_metagan.evaluate.",
+        section=_SECTION,
+    )
+    train: bool = setting(
+        True,
+        "Train what is missing. Without it, rows that are not trained stay "
+        "empty.",
+        section=_SECTION,
+    )
+    dry_run: bool = setting(
+        False,
+        "Print the commands and exit.",
+        section=_SECTION,
+    )
+    max_seconds: float | None = setting(
+        None,
+        "Training time of each run, over all its starts. None: no limit.",
+        section=_BUDGET,
+        unit="seconds",
+        interval="(0, inf)",
+    )
+    meta_steps: int | None = setting(
+        None,
+        "Meta-steps of each run. None: those of its flags.",
+        section=_BUDGET,
+        unit="meta-steps",
+        interval="[1, inf)",
+    )
+    data_dir: str | None = setting(
+        None,
+        "Folder of TensorFlow Datasets. None: TFDS_DATA_DIR, else "
+        "~/tensorflow_datasets.",
+        section=_SECTION,
+        path=True,
+    )
+
+    def __post_init__(self) -> None:
+        check_all(self)
+
+
+class Entry(NamedTuple):
+    """One line of the table on one data set.
+
+    Attributes:
+      row: the system.
+      dataset: name of the data set.
+      shots: fixed support images in the evaluation; 0: fresh ones.
+      run: folder of the run.
+    """
+
+    row: Row
+    dataset: str
+    shots: int
+    run: Path
+
+    @property
+    def flagfile(self) -> str:
+        """Settings of the training."""
+        return self.row.flagfile.format(dataset=self.dataset)
+
+    @property
+    def system(self) -> str:
+        """Name for people."""
+        return self.row.system + (f", {self.shots}-shot" if self.shots else "")
+
+
+def entries(config: TableConfig) -> list[Entry]:
+    """Return the lines of the table that were asked for, in order.
+
+    Raises:
+      ValueError: a row that does not exist, or flags of no row at all.
+    """
+    known = {row.key: row for row in ROWS}
+    for name in ("rows", "shot_rows"):
+        for key in getattr(config, name):
+            if key not in known:
+                raise ValueError(
+                    f"--{name} names {key!r}, which is no row of the table. "
+                    + suggest(key, known)
+                )
+    found = [
+        Entry(known[key], dataset, shots, Path(config.runs_dir, folder))
+        for dataset in config.datasets
+        for key in config.rows
+        for shots in (0, *(config.shots if key in config.shot_rows else ()))
+        for folder in (f"{dataset}_{key}",)
+    ]
+    if not any(os.path.exists(entry.flagfile) for entry in found):
+        raise ValueError(
+            f"{found[0].flagfile if found else 'no row'} is not there, nor are "
+            "the flags of any other row asked for; expected files relative to "
+            "the folder of the repository. Start there, and name --rows and "
+            "--datasets."
+        )
+    return found
+
+
+def train_words(entry: Entry, config: TableConfig) -> list[str]:
+    """Return the training command of a line, the folder included."""
+    words = [f"--flagfile={entry.flagfile}", f"--logdir={entry.run}"]
+    if config.data_dir:
+        words.append(f"--data_dir={config.data_dir}")
+    if config.meta_steps:
+        words.append(f"--meta_steps={config.meta_steps}")
+    if config.max_seconds:
+        left = config.max_seconds - progress.trained(entry.run).seconds
+        words.append(f"--max_seconds={max(1, round(left))}")
+    return ["-m", "tf_metagan.train", *words]
+
+
+def evaluate_words(entry: Entry, config: TableConfig) -> list[str]:
+    """Return the evaluation command of a line."""
+    words = [f"--run={entry.run}", f"--steps={entry.row.steps}"]
+    if entry.shots:
+        words.append(f"--shots={entry.shots}")
+    if config.quick:
+        words.append("--quick")
+    if not config.curves or entry.shots:
+        words.append("--curve_tasks=0")
+    if config.data_dir:
+        words.append(f"--data_dir={config.data_dir}")
+    return ["-m", "tf_metagan.evaluate", *words]
+
+
+def is_trained(entry: Entry, config: TableConfig) -> bool:
+    """Tell whether a run has reached its goal or used up its time."""
+    step, goal, seconds = progress.trained(entry.run)
+    if step is None:
+        return False
+    if config.meta_steps and goal != 0:
+        goal = config.meta_steps
+    late = config.max_seconds is not None and seconds >= config.max_seconds
+    return late or (goal is not None and step >= goal)
+
+
+def make(config: TableConfig, *, command: str) -> int:
+    """Train, evaluate and write the table after every line.
+
+    Args:
+      config: the settings.
+      command: the command line, for the record.
+
+    Returns:
+      Exit code: that of the first command that failed, else 0.
+    """
+    cells: dict[Entry, tabulate.Cell] = {}
+    lines = entries(config)
+    failure = cli.EXIT_OK
+    try:
+        for entry in lines:
+            problem, code = _fill(entry, config)
+            failure = failure or code
+            if problem:
+                logging.warning(
+                    "%s on %s: %s", entry.system, entry.dataset, problem
+                )
+            cells[entry] = cell(entry, config, problem)
+            write(config, lines, cells, command=command)
+    except subcommand.Terminated:
+        return cli.EXIT_PREEMPTED
+    logging.info("table: %s", Path(config.runs_dir, TABLE_FILE))
+    return failure
+
+
+def _fill(entry: Entry, config: TableConfig) -> tuple[str, int]:
+    """Train and evaluate a line: (what went wrong or "", exit code)."""
+    log = entry.run.with_name(f"{entry.run.name}.log")
+    problem, code = "", cli.EXIT_OK
+    if config.train and not is_trained(entry, config):
+        if not os.path.exists(entry.flagfile):
+            return f"{entry.flagfile} is not there", code
+        try:
+            subcommand.run(train_words(entry, config), log)
+        except subcommand.Failed as error:
+            problem, code = f"training failed: {error}", error.code
+    if progress.trained(entry.run).step is None:
+        return problem or "not trained", code
+    try:
+        subcommand.run(evaluate_words(entry, config), log)
+    except subcommand.Failed as error:
+        return f"evaluation failed: {error}", code or error.code
+    return problem, code
+
+
+def cell(entry: Entry, config: TableConfig, problem: str) -> tabulate.Cell:
+    """Collect what is known of a line.
+
+    Args:
+      entry: the line.
+      config: the settings.
+      problem: what went wrong, or "".
+    """
+    facts: dict[str, Any] = {
+        "run": str(entry.run),
+        "steps": entry.row.steps,
+        "shots": entry.shots,
+        "train": shlex.join(["python", *train_words(entry, config)]),
+        "evaluate": shlex.join(["python", *evaluate_words(entry, config)]),
+        "budget": {
+            "max_seconds": config.max_seconds,
+            "meta_steps": config.meta_steps or progress.trained(entry.run).goal,
+        },
+    }
+    if (entry.run / "config.json").exists():
+        record = json.loads((entry.run / "config.json").read_text())
+        facts["training_seconds"] = progress.training_seconds(entry.run)
+        facts["training_commit"] = record["commit"]
+        facts["seed"] = record["settings"]["seed"]
+    results = results_of(entry, config)
+    values: dict[str, Any] = {}
+    if results is not None and not problem.startswith("evaluation"):
+        values = tabulate.values_of(results)
+        facts |= {
+            "meta_step": results["subject"]["meta_step"],
+            "weights": results["subject"]["weights"],
+            "protocol": results["protocol"]["name"],
+            "critic": results["critic"]["name"],
+            "evaluation_commit": results["commit"],
+            "evaluation_seconds": results["seconds"],
+        }
+    return tabulate.Cell(
+        entry.row.key,
+        entry.system,
+        entry.dataset,
+        values,
+        facts,
+        problem,
+    )
+
+
+def results_of(entry: Entry, config: TableConfig) -> dict[str, Any] | None:
+    """Return what the evaluation of a line wrote, if it has."""
+    values: dict[str, Any] = dict(QUICK) if config.quick else {}
+    protocol = evaluate.protocol_of(
+        evaluate.EvaluateConfig(
+            steps=entry.row.steps, shots=entry.shots, **values
+        )
+    )
+    folder = entry.run / evaluate.RESULTS / protocol.name
+    if not (folder / store.RESULTS_FILE).exists():
+        return None
+    return store.read_results(folder)
+
+
+def write(
+    config: TableConfig,
+    lines: list[Entry],
+    cells: dict[Entry, tabulate.Cell],
+    *,
+    command: str,
+) -> None:
+    """Write table.md and table.json; lines that are still to come are empty."""
+    every: list[tabulate.Cell] = []
+    critics: dict[str, Any] = {}
+    for dataset in config.datasets:
+        own = [entry for entry in lines if entry.dataset == dataset]
+        for entry in own:
+            if entry in cells and cells[entry].values:
+                results = results_of(entry, config)
+                assert results is not None
+                critics[dataset] = results["critic"]
+                every += tabulate.real_cells(dataset, results)
+                break
+        every += [
+            cells.get(entry) or cell(entry, config, "still to come")
+            for entry in own
+        ]
+    text = tabulate.markdown(every, critics, command=command)
+    with atomic.replacement(Path(config.runs_dir, TABLE_FILE)) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    content = {
+        "command": command,
+        "critics": critics,
+        "cells": [c.as_dict() for c in every],
+    }
+    store.write_json(Path(config.runs_dir, JSON_FILE), content)
+
+
+def plan(config: TableConfig) -> Iterator[str]:
+    """Yield what `make` would do, a line for each command."""
+    planned = set()
+    for entry in entries(config):
+        name = f"# {entry.dataset}, {entry.system}"
+        step, _, seconds = progress.trained(entry.run)
+        if step is not None:
+            name += f": {step} meta-steps in {tabulate.duration(seconds)}"
+        yield name
+        if not os.path.exists(entry.flagfile):
+            yield f"# {entry.flagfile} is not there"
+        elif entry.run in planned or is_trained(entry, config):
+            yield "# trained"
+        elif config.train:
+            yield shlex.join(["python", *train_words(entry, config)])
+        planned.add(entry.run)
+        yield shlex.join(["python", *evaluate_words(entry, config)])
+
+
+def main(settings: Settings[TableConfig]) -> int:
+    """Print the plan or make the table."""
+    for name in vars(settings.config):
+        settings.take(name)
+    config = settings.config
+    entries(config)
+    settings.check_all_used()
+    if config.dry_run:
+        sys.stdout.write("\n".join(plan(config)) + "\n")
+        return cli.EXIT_OK
+    words = [settings.as_flag(name) for name in settings.given]
+    return make(
+        config, command=shlex.join(["python", "-m", "tf_metagan.table", *words])
+    )
+
+
+COMMAND = cli.Command(
+    module="tf_metagan.table",
+    purpose="Train and evaluate every system of the paper's table, and write "
+    "its numbers beside the published ones. What is there already is used; an "
+    "interrupted table goes on.",
+    examples=(
+        "python -m tf_metagan.table --dry_run",
+        "python -m tf_metagan.table --max_seconds=1800",
+        "python -m tf_metagan.table --rows=maml,ours --datasets=mnist --quick",
+    ),
+    settings=TableConfig,
+    main=main,
+)
+
+if __name__ == "__main__":
+    sys.exit(cli.run(COMMAND))
