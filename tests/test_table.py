@@ -8,7 +8,7 @@ import pytest
 
 from tests import runs
 from tf_metagan import cli, evaluate, subcommand, table, train
-from tf_metagan.evaluation import progress, tabulate
+from tf_metagan.evaluation import progress, systems, tabulate
 from tf_metagan.evaluation.protocol import QUICK
 from tf_metagan.settings import Settings
 
@@ -112,8 +112,8 @@ def cells(folder):
     return json.loads((folder / "table.json").read_text())["cells"]
 
 
-ROWS = [row for row in table.ROWS if row.key != "ours"]
-FILES = [(row, dataset) for row in ROWS for dataset in table.DATASETS]
+ROWS = [row for row in systems.ROWS if row.key != "ours"]
+FILES = [(row, dataset) for row in ROWS for dataset in systems.DATASETS]
 
 
 @pytest.mark.parametrize(("row", "dataset"), FILES)
@@ -136,7 +136,7 @@ def test_every_row_has_flags_that_build(monkeypatch, capfd, row, dataset):
 def test_recipes_of_a_data_set_share_networks_and_images(monkeypatch):
     monkeypatch.chdir(runs.ROOT)
     shared = ("architecture", "width", "latent_size", "inner_batch_size")
-    for dataset in table.DATASETS:
+    for dataset in systems.DATASETS:
         found = {
             tuple(
                 getattr(
@@ -164,8 +164,8 @@ def test_everything_missing_is_trained_and_evaluated(tmp_path, commands):
         protocol = evaluate.protocol_of(config)
         assert protocol.name == "256tasks_4096_10steps"
         assert protocol.curve_tasks == 32
-    rows = [(cell["row"], cell["system"]) for cell in cells(tmp_path)]
-    assert rows == [
+    found = [(cell["row"], cell["system"]) for cell in cells(tmp_path)]
+    assert found == [
         ("real", "Real, all images"),
         ("real", "Real, images the critic never saw"),
         ("maml", "MAML-GAN"),
@@ -180,9 +180,10 @@ def test_metasgd_adapts_as_many_steps_as_it_learned(tmp_path, commands):
 
 
 def test_cells_say_where_they_come_from(tmp_path, commands):
-    make(tmp_path)
+    make(tmp_path, max_seconds=90.0)
     cell = cells(tmp_path)[2]
     facts = cell["facts"]
+    assert "--max_seconds=90" in facts["train"]  # not what is left of them
     assert facts["seed"] == 3
     assert facts["training_commit"] == "beef"
     assert facts["evaluation_commit"] == "c0ffee"
@@ -333,8 +334,8 @@ def test_dry_run_prints_commands_and_does_nothing(tmp_path, commands, capfd):
 
 
 def test_missing_flags_of_one_row_are_said(tmp_path, commands, monkeypatch):
-    extra = table.Row("new", "new", "flags/none_{dataset}.flags")
-    monkeypatch.setattr(table, "ROWS", (*table.ROWS, extra))
+    extra = systems.Row("new", "new", "flags/none_{dataset}.flags")
+    monkeypatch.setattr(systems, "ROWS", (*systems.ROWS, extra))
     assert make(tmp_path, rows=("maml", "new")) == cli.EXIT_OK
     assert (
         cells(tmp_path)[-1]["problem"] == "flags/none_mnist.flags is not there"

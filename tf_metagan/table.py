@@ -1,8 +1,9 @@
 """Make the table of the paper again: python -m tf_metagan.table
 
 Trains what is missing, evaluates, and writes numbers beside the published
-ones. Every row is a line of ROWS and one file of flags per data set; both
-commands are the ordinary ones, so that every cell can be repeated by hand.
+ones. Every row is a line of evaluation/systems.py and one file of flags per
+data set; the commands are the ordinary ones, so that every cell can be
+repeated by hand.
 """
 
 import dataclasses
@@ -12,44 +13,18 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import logging
 
 from tf_metagan import cli, evaluate, subcommand
 from tf_metagan.data import atomic
-from tf_metagan.evaluation import progress, store, tabulate
+from tf_metagan.evaluation import progress, store, systems, tabulate
 from tf_metagan.evaluation.protocol import QUICK
+from tf_metagan.evaluation.systems import Entry
 from tf_metagan.fields import check_all, setting
 from tf_metagan.registry import suggest
 from tf_metagan.settings import Settings
-
-
-class Row(NamedTuple):
-    """A system of the table.
-
-    Attributes:
-      key: short name, for --rows and folders.
-      system: name for people.
-      flagfile: settings of its training; {dataset} stands for the data set.
-      steps: of adaptation in the evaluation.
-    """
-
-    key: str
-    system: str
-    flagfile: str
-    steps: int = 10
-
-
-ROWS = (
-    Row("scratch", "Not pre-trained", "flags/table/{dataset}_scratch.flags"),
-    Row("figr", "FIGR", "flags/table/{dataset}_figr.flags"),
-    Row("metasgd", "MetaSGD-GAN", "flags/table/{dataset}_metasgd.flags", 1),
-    Row("maml", "MAML-GAN", "flags/table/{dataset}_maml.flags"),
-    Row("fomaml", "FOMAML-GAN", "flags/table/{dataset}_fomaml.flags"),
-    Row("ours", "ours", "flags/ours_{dataset}.flags"),
-)
-DATASETS = ("mnist", "omniglot")
 
 TABLE_FILE = "table.md"
 JSON_FILE = "table.json"
@@ -70,12 +45,12 @@ class TableConfig:
         path=True,
     )
     rows: tuple[str, ...] = setting(
-        tuple(row.key for row in ROWS),
+        tuple(row.key for row in systems.ROWS),
         "Systems, besides real images.",
         section=_SECTION,
     )
     datasets: tuple[str, ...] = setting(
-        DATASETS, "Data sets.", section=_SECTION
+        systems.DATASETS, "Data sets.", section=_SECTION
     )
     shots: tuple[int, ...] = setting(
         (1, 5, 16),
@@ -140,39 +115,13 @@ class TableConfig:
         check_all(self)
 
 
-class Entry(NamedTuple):
-    """One line of the table on one data set.
-
-    Attributes:
-      row: the system.
-      dataset: name of the data set.
-      shots: fixed support images in the evaluation; 0: fresh ones.
-      run: folder of the run.
-    """
-
-    row: Row
-    dataset: str
-    shots: int
-    run: Path
-
-    @property
-    def flagfile(self) -> str:
-        """Settings of the training."""
-        return self.row.flagfile.format(dataset=self.dataset)
-
-    @property
-    def system(self) -> str:
-        """Name for people."""
-        return self.row.system + (f", {self.shots}-shot" if self.shots else "")
-
-
 def entries(config: TableConfig) -> list[Entry]:
     """Return the lines of the table that were asked for, in order.
 
     Raises:
       ValueError: a row that does not exist, or flags of no row at all.
     """
-    known = {row.key: row for row in ROWS}
+    known = {row.key: row for row in systems.ROWS}
     for name in ("rows", "shot_rows"):
         for key in getattr(config, name):
             if key not in known:
@@ -187,7 +136,8 @@ def entries(config: TableConfig) -> list[Entry]:
         for shots in (0, *(config.shots if key in config.shot_rows else ()))
         for folder in (f"{dataset}_{key}",)
     ]
-    if not any(os.path.exists(entry.flagfile) for entry in found):
+    flags_there = any(os.path.exists(entry.flagfile) for entry in found)
+    if config.train and not flags_there:
         raise ValueError(
             f"{found[0].flagfile if found else 'no row'} is not there, nor are "
             "the flags of any other row asked for; expected files relative to "
@@ -197,15 +147,23 @@ def entries(config: TableConfig) -> list[Entry]:
     return found
 
 
-def train_words(entry: Entry, config: TableConfig) -> list[str]:
-    """Return the training command of a line, the folder included."""
+def train_words(
+    entry: Entry, config: TableConfig, *, spent: float = 0.0
+) -> list[str]:
+    """Return the training command of a line.
+
+    Args:
+      entry: the line.
+      config: the settings.
+      spent: seconds of its time that are used up.
+    """
     words = [f"--flagfile={entry.flagfile}", f"--logdir={entry.run}"]
     if config.data_dir:
         words.append(f"--data_dir={config.data_dir}")
     if config.meta_steps:
         words.append(f"--meta_steps={config.meta_steps}")
     if config.max_seconds:
-        left = config.max_seconds - progress.trained(entry.run).seconds
+        left = config.max_seconds - spent
         words.append(f"--max_seconds={max(1, round(left))}")
     return ["-m", "tf_metagan.train", *words]
 
@@ -272,7 +230,8 @@ def _fill(entry: Entry, config: TableConfig) -> tuple[str, int]:
         if not os.path.exists(entry.flagfile):
             return f"{entry.flagfile} is not there", code
         try:
-            subcommand.run(train_words(entry, config), log)
+            spent = progress.trained(entry.run).seconds
+            subcommand.run(train_words(entry, config, spent=spent), log)
         except subcommand.Failed as error:
             problem, code = f"training failed: {error}", error.code
     if progress.trained(entry.run).step is None:
@@ -392,7 +351,8 @@ def plan(config: TableConfig) -> Iterator[str]:
         elif entry.run in planned or is_trained(entry, config):
             yield "# trained"
         elif config.train:
-            yield shlex.join(["python", *train_words(entry, config)])
+            words = train_words(entry, config, spent=seconds)
+            yield shlex.join(["python", *words])
         planned.add(entry.run)
         yield shlex.join(["python", *evaluate_words(entry, config)])
 

@@ -1,0 +1,57 @@
+"""The systems of the table: one line each."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """A system of the table.
+
+    Attributes:
+      key: short name, for --rows and folders.
+      system: name for people.
+      flagfile: settings of its training; {dataset} stands for the data set.
+      steps: of adaptation in the evaluation.
+    """
+
+    key: str
+    system: str
+    flagfile: str
+    steps: int = 10
+
+
+ROWS = (
+    Row("scratch", "Not pre-trained", "flags/table/{dataset}_scratch.flags"),
+    Row("figr", "FIGR", "flags/table/{dataset}_figr.flags"),
+    Row("metasgd", "MetaSGD-GAN", "flags/table/{dataset}_metasgd.flags", 1),
+    Row("maml", "MAML-GAN", "flags/table/{dataset}_maml.flags"),
+    Row("fomaml", "FOMAML-GAN", "flags/table/{dataset}_fomaml.flags"),
+    Row("ours", "ours", "flags/ours_{dataset}.flags"),
+)
+DATASETS = ("mnist", "omniglot")
+
+
+class Entry(NamedTuple):
+    """One line of the table on one data set.
+
+    Attributes:
+      row: the system.
+      dataset: name of the data set.
+      shots: fixed support images in the evaluation; 0: fresh ones.
+      run: folder of the run.
+    """
+
+    row: Row
+    dataset: str
+    shots: int
+    run: Path
+
+    @property
+    def flagfile(self) -> str:
+        """Settings of the training."""
+        return self.row.flagfile.format(dataset=self.dataset)
+
+    @property
+    def system(self) -> str:
+        """Name for people."""
+        return self.row.system + (f", {self.shots}-shot" if self.shots else "")
