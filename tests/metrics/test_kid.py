@@ -74,7 +74,7 @@ def signs(generator, mean):
     return generator.choice([-1.0, 1.0], [400, 1], p=odds)
 
 
-def check_interval(make, *, mean):
+def check_interval(make, *, mean, size=50, subsets=50):
     """Intervals of 400 data sets hold the true distance."""
     trials = 400
     generator = np.random.default_rng(2)
@@ -82,7 +82,7 @@ def check_interval(make, *, mean):
     for seed in range(trials):
         real, fake = signs(generator, 0.0), signs(generator, mean)
         centre, ci95, _ = make(
-            real, fake, subset_size=50, subsets=50, seed=seed
+            real, fake, subset_size=size, subsets=subsets, seed=seed
         )
         held.append(abs(centre - 4.0 * mean**2) <= ci95)
     # 95 % less three standard errors of the trials: 91.7 %.
@@ -90,8 +90,8 @@ def check_interval(make, *, mean):
     assert np.mean(held) > 0.95 - 3.0 * error
 
 
-def interval_as_if_independent(real, fake, *, subset_size, subsets, seed):
-    """The known wrong way: t s / sqrt(B) over subsets that share rows."""
+def interval_of_subsets(real, fake, *, subset_size, subsets, seed):
+    """A known wrong way: t s / sqrt(B), as if no rows were shared."""
     centre, ci95, n = kid.kid(
         real, fake, subset_size=subset_size, subsets=subsets, seed=seed
     )
@@ -99,15 +99,33 @@ def interval_as_if_independent(real, fake, *, subset_size, subsets, seed):
     return base.Estimate(centre, ci95 / math.sqrt(widened), n)
 
 
+def interval_of_rows(real, fake, *, subset_size, subsets, seed):
+    """Another: the jackknife alone, as if all subsets had been drawn."""
+    centre, ci95, n = kid.kid(
+        real, fake, subset_size=subset_size, subsets=subsets, seed=seed
+    )
+    share = subsets * subset_size / (len(real) - subset_size)
+    return base.Estimate(centre, ci95 * math.sqrt(share / (share + 1.0)), n)
+
+
 @pytest.mark.parametrize("mean", [0.0, 0.5])
 def test_interval_covers_the_true_distance(mean):
     check_interval(kid.kid, mean=mean)
 
 
+def test_interval_covers_the_choice_of_few_subsets():
+    check_interval(kid.kid, mean=0.8, size=20, subsets=20)
+
+
 @pytest.mark.parametrize("mean", [0.0, 0.5])
 def test_interval_as_if_subsets_were_independent_is_noticed(mean):
     with pytest.raises(AssertionError):
-        check_interval(interval_as_if_independent, mean=mean)
+        check_interval(interval_of_subsets, mean=mean)
+
+
+def test_interval_as_if_all_subsets_were_drawn_is_noticed():
+    with pytest.raises(AssertionError):
+        check_interval(interval_of_rows, mean=0.8, size=20, subsets=20)
 
 
 @pytest.fixture(scope="module")

@@ -135,6 +135,17 @@ def test_a_set_holds_itself(clouds):
     assert (density, coverage) == (pytest.approx(6 / 5), 1.0)
 
 
+def test_points_on_the_edge_of_a_ball_are_inside_however_it_is_rounded():
+    """Equal steps: each ball of either set ends at the next point."""
+    generator = np.random.default_rng(4)
+    for _ in range(50):
+        begin, step = generator.uniform([0.0, 1.0], [1.0, 2.0])
+        points = begin + step * np.arange(4.0)
+        real, fake = on_a_line(*points[:2]), on_a_line(*points[2:])
+        assert neighbours.precision_recall(real, fake, k=1) == (0.5, 0.5)
+        assert neighbours.density_coverage(real, fake, k=1) == (0.5, 0.5)
+
+
 def test_copies_of_an_image_that_exists_often_are_inside():
     """Omniglot holds equal images: balls without extent are still there."""
     real = np.repeat([[0.1, 0.7], [5.3, 5.9]], 4, axis=0)

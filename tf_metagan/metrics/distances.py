@@ -45,10 +45,11 @@ def rounding(x: np.ndarray, y: np.ndarray) -> float:
       y: [m, d] float64.
 
     Returns:
-      d eps times the largest squared norms, as for inner products of length d.
+      4 (d + 2) eps times the largest squared norms: inner products of length
+      d, two additions, and coordinates that were rounded themselves.
     """
     largest = sum(float(np.max(np.sum(z * z, axis=1))) for z in (x, y))
-    return float(x.shape[1] * np.finfo(np.float64).eps * largest)
+    return float(4 * (x.shape[1] + 2) * np.finfo(np.float64).eps * largest)
 
 
 def centred(*sets: np.ndarray) -> tuple[np.ndarray, ...]:

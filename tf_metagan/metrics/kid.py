@@ -22,8 +22,8 @@ def kid(
     of freedom, the delete-d jackknife gives
       ci95 = t s sqrt(m / (n - m) + 1 / B),
     too wide rather than too narrow for unequal numbers of rows or equal
-    distributions; it needs some hundred rows to cover 95 %. It takes rows for
-    independent: images of a few tasks are not, and vary more.
+    distributions. It needs some hundred rows and some dozen subsets to cover
+    95 %, and takes rows for independent: images of a few tasks vary more.
 
     Args:
       real: [n1, d] features.
