@@ -151,7 +151,8 @@ class CriticConfig:
     )
     retrain: bool = setting(
         False,
-        "Train even if there is such a critic.",
+        "Train even if there is such a critic. Those of the package stay the "
+        "default; another is chosen by its folder.",
         section=_PLACE,
     )
 
@@ -219,6 +220,7 @@ def _train(settings: Settings[CriticConfig]) -> Any:
     from tf_metagan.data import base as data
     from tf_metagan.metrics import (
         critic,
+        critic_card,
         critic_data,
         critic_network,
         critic_training,
@@ -247,10 +249,10 @@ def _train(settings: Settings[CriticConfig]) -> Any:
     critic_training.train(model, division.images, division.column, recipe)
     model = critic_network.first_columns(model, len(division.classes))
     critic.to_stored_precision(model)
-    card = critic.Card(
+    card = critic_card.Card(
         dataset=settings.config.dataset,
         image_size=settings.config.image_size,
-        channels=settings.config.channels,
+        channels=source.images.shape[-1],
         classes=division.classes,
         num_images=division.num_images,
         held_out=division.held_out,
