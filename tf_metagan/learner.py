@@ -130,13 +130,23 @@ class Learner:
 
         The meta-step counter is the caller's to advance; see `step`.
         """
-        total = self.algorithm.meta_gradients(
+        metrics: dict[str, tf.Tensor] = {}
+        for rule in self.algorithm.outer_turns():
+            metrics = {**self._turn(rule, tasks), **metrics}  # first counts
+        return metrics
+
+    def _turn(self, rule, tasks: TaskBatch) -> dict[str, tf.Tensor]:
+        """Let the players that a rule is for learn."""
+        total = rule.meta_gradients(
             self.values(), tasks, tf.convert_to_tensor(self.meta_step)
         )
         mean = self._mean_over_tasks(total, tasks)
         metrics = dict(mean.metrics)
         for (field, player), leaves in self._groups.items():
-            grads = _ordered(getattr(mean.grads, field)[player])
+            slopes = getattr(mean.grads, field)[player]
+            if not slopes:
+                continue
+            grads = _ordered(slopes)
             norm = tf.linalg.global_norm(grads)
             metrics[norm_name(field, player)] = norm
             self._apply(self._optimizers[field, player], grads, norm, leaves)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tests import problems
 from tf_metagan.algorithms import fomaml
 from tf_metagan.core import tree
+from tf_metagan.core.rollout import Turn
 
 
 def build(**options):
@@ -74,7 +75,26 @@ def test_adaptation_still_moves():
 
 
 def test_what_joint_cannot_do_is_refused():
-    with pytest.raises(ValueError, match="--inner_steps=2. Leave it out"):
+    with pytest.raises(ValueError, match=r"--inner_steps=2\. Leave it out"):
         problems.build("joint", inner_steps=2)
     with pytest.raises(ValueError, match="learned_rates='layer_step'"):
         build(learned_rates="layer_step")
+
+
+def test_players_take_the_turns_of_an_inner_step():
+    (together,) = build().outer_turns()
+    batch = problems.tasks(together, 1)
+    vars = problems.start(together)
+
+    def grads(rule):
+        return rule.meta_gradients(vars, batch, problems.STEP).grads.params
+
+    assert {p for p, x in grads(together).items() if x} == {"d", "g"}
+    sequential = build(turns=(Turn(("d",), 2), Turn(("g",))))
+    rules = sequential.outer_turns()
+    learners = [[p for p, x in grads(rule).items() if x] for rule in rules]
+    assert learners == [["d"], ["d"], ["g"]]
+    # The same images, other latents in each turn.
+    first, second, _ = map(grads, rules)
+    assert problems.distance(first["d"], grads(together)["d"]) < 1e-12
+    assert problems.distance(first["d"], second["d"]) > 1e-6

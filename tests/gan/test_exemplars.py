@@ -154,7 +154,8 @@ def test_both_players_are_given_the_exemplar():
     # exemplar + 10 first + 100 second, with first and second from 1 to 4
     first, second = (shown - own) // 10 % 10, (shown - own) // 100
     assert sorted(first) == sorted(second) == [1, 2, 3, 4]
-    assert not np.any(first == own) and not np.any(second == own)
+    assert not np.any(first == own)
+    assert not np.any(second == own)
     one, two = first.copy(), second.copy()
     one[::2], two[1::2] = [21, 23], [22, 24]
     np.testing.assert_allclose(wrong, own + 10 * one + 100 * two, rtol=1e-5)
@@ -166,7 +167,8 @@ def test_both_players_are_given_the_exemplar():
 
 def test_without_others_fakes_are_all_that_is_refused():
     game, plain = make_game(wrong_share=0.25), make_game(wrong_share=0.0)
-    assert game.wants_others and not plain.wants_others
+    assert game.wants_others
+    assert not plain.wants_others
     vars, real = game.init(0), noise(4)
     np.testing.assert_allclose(
         game.losses(vars, real, None, SEED).loss["d"],

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tests import problems
 from tf_metagan.core import tree
+from tf_metagan.core.rollout import Turn
 from tf_metagan.gan import game as games
 from tf_metagan.gan import losses, penalties
 
@@ -404,3 +405,31 @@ def test_player_without_optimizer_is_refused(field):
             optimizers=both,
             rate_optimizers=rates,
         )
+
+
+# Turns of the outer loop.
+
+
+def test_players_learn_one_after_another():
+    """G's gradient is taken at the D that has already learned."""
+    turns = (Turn(("d",)), Turn(("g",)))
+    algorithm = problems.build("joint", inner_steps=1, turns=turns)
+    learner = problems.learner(algorithm, lambda: keras.optimizers.SGD(0.5))
+    tasks = problems.tasks(algorithm, 2)
+    before = learner.values()
+    learner.step(tasks)
+
+    def moved(vars, player, number):
+        rule = algorithm.outer_turns()[number]
+        grads = rule.meta_gradients(vars, tasks, problems.STEP).grads.params
+        return {
+            leaf: w - 0.5 * grads[player][leaf] / 2
+            for leaf, w in vars.params[player].items()
+        }
+
+    d = moved(before, "d", 0)
+    after = before._replace(params={**before.params, "d": d})
+    expected = {"d": d, "g": moved(after, "g", 1)}
+    assert problems.distance(learner.values().params, expected) < 1e-12
+    at_once = {"d": d, "g": moved(before, "g", 1)}
+    assert problems.distance(at_once, expected) > 1e-6

@@ -83,6 +83,15 @@ class Algorithm(abc.ABC):
         """Return the leaves that the outer loop learns."""
         return tree.select(params, self._learns)
 
+    def outer_turns(self) -> tuple["Algorithm", ...]:
+        """Return the rules of one meta-step, to be applied one after another.
+
+        Each is this rule for some of the players; a later one begins with the
+        weights that an earlier one has changed. Most rules take one turn, in
+        which all players learn at once.
+        """
+        return (self,)
+
     def adapt(
         self, vars: Vars, support, others, seed, steps
     ) -> tuple[Vars, dict[str, tf.Tensor]]:

@@ -1,5 +1,6 @@
 """Joint training: one GAN for all classes, without inner steps."""
 
+import copy
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar
@@ -17,7 +18,8 @@ class Joint(base.Algorithm):
     GAN whose meta-weights already draw an unseen class; with players that do
     not, it is the ordinary GAN of all training classes, a baseline. Adaptation
     works as for every other rule. The loss is taken on the query images of one
-    inner step.
+    inner step, and the players take the turns of one: with
+    --update_order=sequential G learns from a D that has already learned.
 
     Source: ours; the limit of FOMAML for an inner rate of zero.
     """
@@ -66,6 +68,25 @@ class Joint(base.Algorithm):
                     "or maml for these."
                 )
 
+        self._turn = 0
+
+    def outer_turns(self) -> tuple["Joint", ...]:
+        """Return this rule once for every turn of an inner step."""
+        turns = [
+            turn for turn in self.rollout.turns for _ in range(turn.repeats)
+        ]
+        return tuple(
+            self._only(turn.players, number)
+            for number, turn in enumerate(turns)
+        )
+
+    def _only(self, players, number: int) -> "Joint":
+        """Return this rule for some players, with latents of its own."""
+        rule = copy.copy(self)
+        rule._turn = number
+        rule._learns = lambda p, leaf: p in players and self._learns(p, leaf)
+        return rule
+
     def metric_shapes(self) -> dict[str, list[int]]:
         """Return {name: shape} of the metrics of `task_gradients`."""
         names = (*base.validation_names(self.game), *self.game.metrics)
@@ -77,7 +98,7 @@ class Joint(base.Algorithm):
         learned = self.learned(vars.params)
         wrt = {p: tuple(leaves) for p, leaves in learned.items() if leaves}
         grads, outcome = self.game.gradients(
-            vars, *self.rollout.validation(0, task), wrt
+            vars, *self.rollout.validation(self._turn, task), wrt
         )
         grads = {p: grads.get(p, {}) for p in learned}
         return base.Result(
