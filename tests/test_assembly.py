@@ -259,6 +259,29 @@ def test_warm_up_rises_and_hands_over_at_the_full_rate(kind):
     np.testing.assert_allclose(found[3:], after, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_decay_of_the_last_steps(kind):
+    def make(steps, **changes):
+        return assembly.make_schedule(
+            rate=2.0, outer_schedule=kind, meta_steps=steps, **changes
+        )
+
+    short = follow(make(10, outer_warmup=0), 10)
+    late = follow(make(17, outer_warmup=0, outer_decay_steps=10), 17)
+    np.testing.assert_allclose(late, [2.0] * 7 + short, atol=1e-5)
+    warm = follow(make(20, outer_warmup=3, outer_decay_steps=10), 20)
+    np.testing.assert_allclose(warm, [0.5, 1.0, 1.5, *late], atol=1e-5)
+    for wrong, schedule in ((18, kind), (10, "constant")):
+        with pytest.raises(ValueError, match=f"--outer_decay_steps={wrong}"):
+            assembly.make_schedule(
+                rate=2.0,
+                outer_schedule=schedule,
+                outer_decay_steps=wrong,
+                outer_warmup=0,
+                meta_steps=17,
+            )
+
+
 def test_schedule_survives_saving():
     schedule = make_schedule("cosine", warmup=3, steps=13)
     stored = json.dumps(keras.optimizers.schedules.serialize(schedule))
@@ -283,7 +306,12 @@ def test_every_outer_optimizer_descends_and_takes_its_settings(name):
         "lion": {"outer_beta1", "outer_beta2"},
     }
     adaptive = {"outer_beta1", "outer_beta2", "outer_epsilon"}
-    shared = {"outer_optimizer", "outer_schedule", "outer_warmup"}
+    shared = {
+        "outer_optimizer",
+        "outer_schedule",
+        "outer_decay_steps",
+        "outer_warmup",
+    }
     assert taken == shared | own.get(name, adaptive)
 
 

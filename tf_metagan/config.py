@@ -450,6 +450,14 @@ class Config:
         section=OUTER,
         choices=("constant", "linear", "cosine"),
     )
+    outer_decay_steps: int | None = setting(
+        None,
+        "Meta-steps at the end in which the step size goes down; before, it is "
+        "constant. None: all.",
+        section=OUTER,
+        unit="meta-steps",
+        interval="[1, inf)",
+    )
     outer_warmup: int = setting(
         0,
         "Meta-steps in which the step size rises from 0.",
