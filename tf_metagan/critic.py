@@ -111,19 +111,19 @@ class CriticConfig:
         interval="[0, inf)",
     )
     label_smoothing: float = setting(
-        0.05,
+        0.0,
         "Share of the probability that the aim gives to all classes alike.",
         section=_TRAINING,
         interval="[0, 1)",
     )
     affine: float = setting(
-        1.0,
+        0.6,
         "Strength of random shifts, turns, scalings and shears; 0 is off.",
         section=_TRAINING,
         interval="[0, 4]",
     )
     elastic: float = setting(
-        1.0,
+        0.5,
         "Strength of smooth random distortions; 0 is off.",
         section=_TRAINING,
         unit="pixels",
