@@ -177,9 +177,7 @@ def test_mistakes_are_told_in_one_line(
     assert not (tmp_path / "no").exists()
 
 
-def test_share_of_a_test_split_is_refused(
-    here, caplog, tmp_path, monkeypatch
-):
+def test_share_of_a_test_split_is_refused(here, caplog, tmp_path, monkeypatch):
     plain = glyphs.load
 
     @functools.wraps(plain)
