@@ -112,8 +112,9 @@ def cells(folder):
     return json.loads((folder / "table.json").read_text())["cells"]
 
 
+# Ours has networks of its own.
 ROWS = [row for row in systems.ROWS if row.key != "ours"]
-FILES = [(row, dataset) for row in ROWS for dataset in systems.DATASETS]
+FILES = [(row, dataset) for row in systems.ROWS for dataset in systems.DATASETS]
 
 
 @pytest.mark.parametrize(("row", "dataset"), FILES)
@@ -123,7 +124,8 @@ def test_every_row_has_flags_that_build(monkeypatch, capfd, row, dataset):
     path = row.flagfile.format(dataset=dataset)
     config = words_to_settings(train.COMMAND, [f"--flagfile={path}"])
     assert config.dataset == dataset
-    assert row.key == {"reptile": "figr"}.get(config.algo, config.algo)
+    names = {"reptile": "figr", "joint": "ours"}
+    assert row.key == names.get(config.algo, config.algo)
     assert (
         f"python -m tf_metagan.train --flagfile={path}"
         in Path(path).read_text()
@@ -239,6 +241,13 @@ def test_quick_is_passed_on(tmp_path, commands):
     make(tmp_path, quick=True)
     assert all(config.quick for _, config in commands.evaluated)
     assert cells(tmp_path)[2]["facts"]["protocol"] == "32tasks_256_10steps"
+
+
+def test_other_numbers_of_tasks_and_samples_are_passed_on(tmp_path, commands):
+    make(tmp_path, tasks=12, samples=34)
+    for _, config in commands.evaluated:
+        assert (config.tasks, config.samples) == (12, 34)
+    assert cells(tmp_path)[2]["facts"]["protocol"] == "12tasks_34_10steps"
 
 
 def test_interrupted_table_goes_on(tmp_path, commands):

@@ -15,9 +15,12 @@ _PUBLIC = {
     "Settings": "tf_metagan.settings",
     "TaskBatch": "tf_metagan.types",
     "Vars": "tf_metagan.types",
+    "load_pretrained": "tf_metagan.assembly",
+    "load_run": "tf_metagan.assembly",
+    "pack": "tf_metagan.assembly",
     "tasks": "tf_metagan.task_stream",
 }
-_TRAINING = ("MetaGAN", "tasks")
+_TRAINING = ("MetaGAN", "load_pretrained", "load_run", "pack", "tasks")
 
 __all__ = [
     "Config",
@@ -26,6 +29,9 @@ __all__ = [
     "TaskBatch",
     "Vars",
     "__version__",
+    "load_pretrained",
+    "load_run",
+    "pack",
     "tasks",
 ]
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metagan import learner as learners
+from tf_metagan import packed
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config
 from tf_metagan.core.inner import InnerRule
@@ -284,14 +285,20 @@ def load_run(logdir: str) -> Run:
     """Load what training left in a folder.
 
     Args:
-      logdir: the run folder.
+      logdir: the run folder, a packed one, or `pretrained:NAME`.
 
     Raises:
       FileNotFoundError: it holds no run, or no checkpoint yet.
+      ValueError: the package ships no model of that name.
       OSError: a file is damaged.
     """
+    logdir = packed.resolve(logdir)
     settings = with_algorithm_defaults(settings_lib.load(logdir, Config))
     split = data.load_split(os.path.join(logdir, SPLIT_FILE))
+    if packed.is_packed(logdir):
+        algorithm = make_algorithm(settings)
+        vars, step = packed.read(logdir, algorithm.init(0))
+        return Run(settings, algorithm, vars, step, split)
     folder = os.path.join(logdir, CHECKPOINTS)
     path = learners.latest_checkpoint(folder)
     if path is None:
@@ -307,6 +314,43 @@ def load_run(logdir: str) -> Run:
     learner.restore(path)
     step = int(learner.meta_step.numpy())
     return Run(settings, algorithm, learner.averaged(), step, split)
+
+
+def load_pretrained(name: str) -> Run:
+    """Load a model that comes with the package.
+
+    Args:
+      name: "omniglot" or "mnist".
+
+    Raises:
+      ValueError: there is no such model.
+
+    >>> run = load_pretrained("omniglot")
+    >>> run.settings.config.dataset
+    'omniglot'
+    """
+    return load_run(packed.PREFIX + name)
+
+
+def pack(logdir: str, folder: str) -> None:
+    """Write a trained run to one small folder that can be used in its place.
+
+    Args:
+      logdir: the run folder.
+      folder: to write to.
+
+    Raises:
+      FileNotFoundError: it holds no run, or no checkpoint yet.
+      OSError: a file is damaged or cannot be written.
+    """
+    run = load_run(logdir)
+    packed.write(
+        folder,
+        config=os.path.join(logdir, settings_lib.CONFIG_FILE),
+        split=os.path.join(logdir, SPLIT_FILE),
+        vars=run.vars,
+        meta_step=run.meta_step,
+    )
 
 
 def make_optimizer(

@@ -72,6 +72,20 @@ class TableConfig:
         + " instead of the paper's numbers.",
         section=_SECTION,
     )
+    tasks: int | None = setting(
+        None,
+        "Test tasks of each evaluation. None: the paper's 256.",
+        section=_SECTION,
+        unit="tasks",
+        interval="[1, inf)",
+    )
+    samples: int | None = setting(
+        None,
+        "Images to draw for each test task. None: the paper's 4,096.",
+        section=_SECTION,
+        unit="images",
+        interval="[2, inf)",
+    )
     curves: bool = setting(
         True,
         "Also evaluate along steps and shots, see python -m "
@@ -175,6 +189,9 @@ def evaluate_words(entry: Entry, config: TableConfig) -> list[str]:
         words.append(f"--shots={entry.shots}")
     if config.quick:
         words.append("--quick")
+    for name in ("tasks", "samples"):
+        if getattr(config, name) is not None:
+            words.append(f"--{name}={getattr(config, name)}")
     if not config.curves or entry.shots:
         words.append("--curve_tasks=0")
     if config.data_dir:
@@ -292,6 +309,9 @@ def cell(entry: Entry, config: TableConfig, problem: str) -> tabulate.Cell:
 def results_of(entry: Entry, config: TableConfig) -> dict[str, Any] | None:
     """Return what the evaluation of a line wrote, if it has."""
     values: dict[str, Any] = dict(QUICK) if config.quick else {}
+    for name in ("tasks", "samples"):
+        if getattr(config, name) is not None:
+            values[name] = getattr(config, name)
     protocol = evaluate.protocol_of(
         evaluate.EvaluateConfig(
             steps=entry.row.steps, shots=entry.shots, **values

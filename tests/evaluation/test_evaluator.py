@@ -252,6 +252,12 @@ def test_real_row_tells_unseen_images_apart(tmp_path):
     assert "held_out" not in real(critic=RowNet())
 
 
+def test_critic_of_other_images_is_refused(tmp_path):
+    critic = RowNet(held_out={8: np.array([0, fakes.EACH])})
+    with pytest.raises(ValueError, match=r"image 30 of class 8.*--retrain"):
+        evaluator(tmp_path, critic=critic, protocol=NO_CURVES)
+
+
 def test_too_few_real_images_are_said(tmp_path):
     results = evaluator(
         tmp_path, images=fakes.class_images(each=6), protocol=NO_CURVES

@@ -49,8 +49,10 @@ class Evaluator:
           more_nets: further networks for the pooled metrics.
 
         Raises:
-          ValueError: the critic does not know a class.
+          ValueError: the critic does not know a class, or a class has too few
+            images for the shots.
         """
+        tasks.draw(steps=protocol.steps, shots=protocol.shots)
         self._subject = subject
         self._scratch = scratch
         self._tasks = tasks

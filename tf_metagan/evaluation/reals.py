@@ -52,7 +52,8 @@ class Reals:
           seed: of the order of images.
 
         Raises:
-          ValueError: the critic has no column for a class.
+          ValueError: the critic has no column for a class, or was trained on
+            other images of it.
         """
         self.classes = tuple(classes)
         self.critic = critic
@@ -62,8 +63,21 @@ class Reals:
         self._threshold: float | None = None
         for label in self.classes:
             self.column(label)
-        rows = data.class_rows(images, self.classes)
-        self.fewest = int(min(np.diff(images.first)[rows].min(), MOST))
+        counts = np.diff(images.first)[data.class_rows(images, self.classes)]
+        self._count = dict(zip(self.classes, counts.tolist(), strict=True))
+        self.fewest = int(min(counts.min(), MOST))
+        self._check_held_out()
+
+    def _check_held_out(self) -> None:
+        for label, places in getattr(self.critic, "held_out", {}).items():
+            count = self._count.get(label)
+            if count is not None and len(places) and max(places) >= count:
+                raise ValueError(
+                    f"the critic {self.critic.name} never saw image "
+                    f"{max(places)} of class {label}, which has {count} "
+                    "images; expected a critic trained on these images. Train "
+                    "one anew: python -m tf_metagan.critic --retrain"
+                )
 
     def column(self, label: int) -> int:
         """Return the critic's column of a class id.
@@ -178,8 +192,8 @@ class Reals:
             real = self.of(label)
             log_probs = real.seen.log_probs
             if only is not None:
-                kept = np.isin(real.place, np.asarray(only.get(label, ())))
-                log_probs = log_probs[kept]
+                unseen = np.asarray(only.get(label, ()), np.int64)
+                log_probs = log_probs[np.isin(real.place, unseen)]
             if len(log_probs):
                 count += len(log_probs)
                 scores.append(nll.class_scores(log_probs, self.column(label)))

@@ -26,7 +26,7 @@ _CHUNK = 1024  # images between sampling and critic
 _POOL = 10_000  # images of all tasks together
 _NEIGHBOURS = 512
 _KERNEL = 1000
-_COPIES = 64
+_COPIES = 32
 _PROJECTIONS = 128
 _FEWEST = 10  # images of a class below which it is not compared with
 
