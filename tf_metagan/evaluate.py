@@ -3,10 +3,15 @@
 The command line only; evaluation/evaluator.py tells the story.
 """
 
+import contextlib
 import dataclasses
 import os
+import re
 import shlex
+import signal
 import sys
+import types
+from collections.abc import Iterator
 from typing import Any
 
 from tf_metagan import cli
@@ -127,7 +132,8 @@ class EvaluateConfig:
     )
     output: str | None = setting(
         None,
-        f"Folder of the results. None: RUN/{RESULTS}/PROTOCOL.",
+        f"Folder of the results. None: RUN/{RESULTS}/PROTOCOL, and "
+        f"runs/NAME/{RESULTS}/PROTOCOL for a run that is not a folder.",
         section=_WHERE,
         path=True,
     )
@@ -160,10 +166,35 @@ def main(settings: Settings[EvaluateConfig]) -> int:
     assembly.set_graph_options()
     evaluator = build(config)
     settings.check_all_used()
-    results = evaluator.run(command=command_line(settings), force=config.force)
+    with _stoppable():
+        results = evaluator.run(
+            command=command_line(settings), force=config.force
+        )
     logging.info("\n%s", summary(results))
     logging.info("results: %s", evaluator.store.results_path)
     return cli.EXIT_OK
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGINT and SIGTERM end an evaluation as exceptions do.
+
+    Also where SIGINT was ignored before, as in the background of a script.
+    """
+
+    def stop(number: int, frame: types.FrameType | None) -> None:
+        del number, frame
+        raise SystemExit(cli.EXIT_PREEMPTED)
+
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, stop),
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def build(config: EvaluateConfig) -> Any:
@@ -215,10 +246,24 @@ def build(config: EvaluateConfig) -> Any:
         ),
         critic=critic,
         protocol=protocol,
-        folder=config.output
-        or os.path.join(config.run, RESULTS, protocol.name),
+        folder=config.output or results_folder(config.run, protocol),
         more_nets=_more_nets(config),
     )
+
+
+def results_folder(run: str, protocol: Protocol) -> str:
+    """Return where results go when nothing else is said.
+
+    Args:
+      run: a folder, or the name of something that is no folder.
+      protocol: of the evaluation.
+
+    >>> results_folder("pretrained:mnist", Protocol())
+    'runs/pretrained_mnist/eval/256tasks_4096_10steps'
+    """
+    if not os.path.isdir(run):
+        run = os.path.join("runs", re.sub(r"\W+", "_", run))
+    return os.path.join(run, RESULTS, protocol.name)
 
 
 def _more_nets(config: EvaluateConfig) -> tuple[Any, ...]:

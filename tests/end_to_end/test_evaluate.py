@@ -131,7 +131,14 @@ def test_second_start_finds_the_results(here, whole, judge, evaluated, caplog):
     assert contents(whole.logdir) == before
 
 
-def test_sigint_keeps_finished_tasks(whole, judge, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (signal.SIGINT, cli.EXIT_INTERRUPTED),
+        (signal.SIGTERM, cli.EXIT_PREEMPTED),
+    ],
+)
+def test_signals_keep_finished_tasks(whole, judge, tmp_path, number, expected):
     words = (
         f"--run={whole.logdir}",
         f"--critic={judge}",
@@ -146,11 +153,11 @@ def test_sigint_keeps_finished_tasks(whole, judge, tmp_path):
                 len(list(tmp_path.rglob("task_*.npz"))) < 3
             ):
                 time.sleep(0.01)
-            started.send_signal(signal.SIGINT)
+            started.send_signal(number)
             _, err = started.communicate(timeout=100)
         finally:
             started.kill()
-    assert started.returncode == cli.EXIT_INTERRUPTED, err
+    assert started.returncode == expected, err
     lines = (tmp_path / "tasks.csv").read_text().splitlines()
     parts = list(tmp_path.rglob("task_*.npz"))
     assert lines[0].startswith("task,class,label,nll,accuracy")

@@ -68,6 +68,36 @@ def test_fewer_samples_are_the_first_of_more(algorithm):
     assert np.abs(more[:5] - more[CHUNK:]).max() > 1e-4
 
 
+class Keeping:
+    """An algorithm that keeps the support images and draws them again."""
+
+    def __init__(self):
+        self.traced = 0
+        self.game = self
+
+    def adapt(self, vars, support, others, seed, steps):
+        images = tf.reshape(support, [-1, SIZE, SIZE, 1])
+        return vars._replace(state={"g": {"images": images}}), {}
+
+    def sample(self, vars, seed, n):
+        self.traced += 1
+        images = vars.state["g"]["images"]
+        return tf.gather(images, tf.range(n) % tf.shape(images)[0])
+
+
+def test_rules_may_keep_any_number_of_support_images():
+    keeping = Keeping()
+    vars = subjects.Vars({"g": {"grey": tf.constant(0.5)}}, {}, {})
+    ours = make(keeping, vars=vars)
+    for number in (1, 4, 5, 9, 16):
+        images = support(2, number)
+        drawn = ours.sample(
+            ours.adapt(images, seed=SEED, steps=0), seed=SEED, n=2 * number
+        )
+        np.testing.assert_array_equal(drawn, images.reshape(drawn.shape))
+    assert keeping.traced == 2  # the second time for any number
+
+
 class Counting:
     """An algorithm that counts how often its Python code runs.
 
@@ -129,6 +159,7 @@ def test_hash_of_settings_counts_what_is_computed():
 
     assert of() == of(logdir="/elsewhere", meta_steps=7, log_every=3)
     assert of() == of(data_dir="/elsewhere", panel_tasks=2)
+    assert of() == of(inner_rho=0.9)  # the default, given
     for change in (
         {"inner_rate": 0.5},
         {"algo": "scratch"},

@@ -19,6 +19,10 @@ CHUNK = 256  # images drawn at a time
 
 _ADAPT, _SAMPLE = range(2)
 
+# Sections of settings that change no answer, and what of them does.
+_UNCOUNTED = (config.RUN, config.PICTURES)
+_COUNTED = ("algo", "seed", "precision")
+
 
 class Subject(Protocol):
     """Adapts to a few images and draws more of them.
@@ -88,6 +92,9 @@ class WeightsSubject:
         self._sample = tf.function(
             lambda vars, seed: algorithm.game.sample(vars, seed, CHUNK),
             autograph=False,
+            # Some rules keep the support images, of which there may be any
+            # number, in the adapted state.
+            reduce_retracing=True,
         )
 
     def adapt(
@@ -160,17 +167,16 @@ def scratch_of(
 def settings_hash(settings: settings_lib.Settings[Config]) -> str:
     """Return 16 hexadecimal digits that change with what a run computes.
 
-    How long it trained, where it lies and what it logs do not count.
+    How long it trained, where it lies and what it logs do not count. Nor do
+    defaults: a setting that is new in a later version leaves the hash alone.
     """
     described = fields.describe(Config)
     counted = {
         name: value
         for name, value in sorted(dataclasses.asdict(settings.config).items())
-        if name in ("algo", "seed", "precision")
-        or not (
-            described[name].section in (config.RUN, config.PICTURES)
-            or described[name].path
-        )
+        if value != described[name].default
+        and (name in _COUNTED or described[name].section not in _UNCOUNTED)
+        and not described[name].path
     }
     return hashlib.sha256(json.dumps(counted).encode()).hexdigest()[:16]
 
