@@ -124,7 +124,7 @@ def test_unknown_name_is_refused():
 
 @pytest.mark.parametrize("name", packed.names())
 def test_shipped_model_draws_what_it_is_shown(name):
-    """Images drawn are nearer to their own support than to another's."""
+    """What is drawn of a shape is liker to it than what is drawn of another."""
     run = tf_metagan.load_pretrained(name)
     size = run.settings.config.image_size
     cross, ring = -np.ones([2, size, size, 1], np.float32)
@@ -133,15 +133,13 @@ def test_shipped_model_draws_what_it_is_shown(name):
     cross[far:-far, middle - 1 : middle + 1] = 1.0
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     ring[np.abs(np.hypot(x, y) - far) < 1.2] = 1.0
-    drawn = [
-        sampling.draw(run, np.stack([shown] * 3), num_samples=16, steps=0)
+    given_cross, given_ring = (
+        sampling.draw(run, np.stack([shown] * 3), num_samples=16)
         for shown in (cross, ring)
-    ]
+    )
 
     def likeness(images, shown):
-        return np.mean(images * shown)
+        return np.mean(images * (shown - shown.mean()))
 
-    for images, own, other in zip(
-        drawn, (cross, ring), (ring, cross), strict=True
-    ):
-        assert likeness(images, own) > likeness(images, other)
+    assert likeness(given_cross, cross) > 1.1 * likeness(given_ring, cross)
+    assert likeness(given_ring, ring) > 1.1 * likeness(given_cross, ring)
