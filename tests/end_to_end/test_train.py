@@ -27,7 +27,11 @@ from tf_metagan.config import Config
 from tf_metagan.data import base as data
 
 TOY = runs.flags(**runs.TOY)
-FLAGFILES = sorted((runs.ROOT / "flags").glob("*.flags"))
+FLAGFILES = [
+    path
+    for path in sorted((runs.ROOT / "flags").glob("*.flags"))
+    if not path.stem.startswith("critic")
+]
 
 SCALARS = (
     "D_loss",
