@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+import shutil
 import signal
 import time
 
@@ -19,9 +20,17 @@ NAME = "3tasks_8_10steps"
 
 
 @pytest.fixture(scope="module")
-def judge(whole, tmp_path_factory):
+def trained(whole, tmp_path_factory):
+    """Copy a trained run, as others look at what training alone left."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    shutil.copytree(whole.logdir, folder)
+    return whole._replace(logdir=str(folder))
+
+
+@pytest.fixture(scope="module")
+def judge(trained, tmp_path_factory):
     """Train a small critic of the classes of the run, in its own process."""
-    assert whole.code == cli.EXIT_OK, whole.err
+    assert trained.code == cli.EXIT_OK, trained.err
     folder = tmp_path_factory.mktemp("critic")
     code, _, err = runs.process(
         "tf_metagan.critic",
@@ -48,20 +57,20 @@ def contents(folder):
 
 
 @pytest.fixture(scope="module")
-def evaluated(whole, judge):
+def evaluated(trained, judge):
     """Evaluate in a process: (before, after, stderr, folder of results)."""
-    before = contents(whole.logdir)
+    before = contents(trained.logdir)
     done = runs.process(
         "tf_metagan.evaluate",
-        f"--run={whole.logdir}",
+        f"--run={trained.logdir}",
         f"--critic={judge}",
         *SMALL,
     )
-    folder = pathlib.Path(whole.logdir, "eval", NAME)
-    return before, contents(whole.logdir), done, folder
+    folder = pathlib.Path(trained.logdir, "eval", NAME)
+    return before, contents(trained.logdir), done, folder
 
 
-def test_process_leaves_results_and_changes_nothing_else(whole, evaluated):
+def test_process_leaves_results_and_changes_nothing_else(trained, evaluated):
     before, after, (code, out, err), folder = evaluated
     assert (code, out) == (cli.EXIT_OK, ""), err
     new = {name for name in after if name not in before}
@@ -77,7 +86,7 @@ def test_process_leaves_results_and_changes_nothing_else(whole, evaluated):
     }
     assert {name: after[name] for name in before} == before
     results = json.loads((folder / "results.json").read_text())
-    run = assembly.load_run(whole.logdir)
+    run = assembly.load_run(trained.logdir)
     assert results["subject"]["weights"] == subject.weights_hash(run.vars)
     assert results["subject"]["meta_step"] == run.meta_step
     assert results["test_classes"] == list(run.split.test)
@@ -99,11 +108,13 @@ def test_numbers_say_what_they_are(evaluated):
     assert results["curves"]["shots"]["adapted"]["x"] == [1, 5]
 
 
-def test_same_numbers_in_this_process(here, whole, judge, evaluated, tmp_path):
+def test_same_numbers_in_this_process(
+    here, trained, judge, evaluated, tmp_path
+):
     *_, folder = evaluated
     code, _, err = here(
         evaluate.COMMAND,
-        f"--run={whole.logdir}",
+        f"--run={trained.logdir}",
         f"--critic={judge}",
         *SMALL,
         f"--output={tmp_path}",
@@ -121,14 +132,16 @@ def test_same_numbers_in_this_process(here, whole, judge, evaluated, tmp_path):
         )
 
 
-def test_second_start_finds_the_results(here, whole, judge, evaluated, caplog):
-    words = (f"--run={whole.logdir}", f"--critic={judge}", *SMALL)
-    before = contents(whole.logdir)
+def test_second_start_finds_the_results(
+    here, trained, judge, evaluated, caplog
+):
+    words = (f"--run={trained.logdir}", f"--critic={judge}", *SMALL)
+    before = contents(trained.logdir)
     with caplog.at_level("INFO", logger="absl"):
         code, _, err = here(evaluate.COMMAND, *words)
     assert code == cli.EXIT_OK, err
     assert "already evaluated" in caplog.text
-    assert contents(whole.logdir) == before
+    assert contents(trained.logdir) == before
 
 
 @pytest.mark.parametrize(
@@ -138,9 +151,11 @@ def test_second_start_finds_the_results(here, whole, judge, evaluated, caplog):
         (signal.SIGTERM, cli.EXIT_PREEMPTED),
     ],
 )
-def test_signals_keep_finished_tasks(whole, judge, tmp_path, number, expected):
+def test_signals_keep_finished_tasks(
+    trained, judge, tmp_path, number, expected
+):
     words = (
-        f"--run={whole.logdir}",
+        f"--run={trained.logdir}",
         f"--critic={judge}",
         "--tasks=2000",
         "--samples=8",
@@ -185,18 +200,18 @@ def test_folder_without_run_is_said(here, tmp_path):
     assert "is not the folder of a run" in err
 
 
-def test_missing_critic_names_the_command(here, whole, tmp_path):
+def test_missing_critic_names_the_command(here, trained, tmp_path):
     code, err = fails(
-        here, f"--run={whole.logdir}", f"--cache_dir={tmp_path}", *SMALL
+        here, f"--run={trained.logdir}", f"--cache_dir={tmp_path}", *SMALL
     )
     assert code == cli.EXIT_DATA
     assert "python -m tf_metagan.critic --dataset=glyphs" in err
 
 
-def test_too_many_shots_are_said(here, whole, judge):
+def test_too_many_shots_are_said(here, trained, judge):
     code, err = fails(
         here,
-        f"--run={whole.logdir}",
+        f"--run={trained.logdir}",
         f"--critic={judge}",
         "--shots=8",
         *SMALL,
@@ -205,10 +220,10 @@ def test_too_many_shots_are_said(here, whole, judge):
     assert "--shots=8 needs 9 images" in err
 
 
-def test_quick_gives_way_to_what_is_given(here, whole, judge, tmp_path):
+def test_quick_gives_way_to_what_is_given(here, trained, judge, tmp_path):
     code, _, err = here(
         evaluate.COMMAND,
-        f"--run={whole.logdir}",
+        f"--run={trained.logdir}",
         f"--critic={judge}",
         "--quick",
         "--tasks=2",
