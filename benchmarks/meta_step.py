@@ -171,7 +171,7 @@ def algorithm(workload: Workload, *, inner_loop: str = "while"):
     )
 
 
-def library_inputs(workload: Workload, *, seed: int):
+def tensorflow_inputs(workload: Workload, *, seed: int):
     """Return (Vars, TaskBatch) that hold the arrays of `benchmarks`."""
     import tensorflow as tf
 
@@ -197,14 +197,14 @@ def library_inputs(workload: Workload, *, seed: int):
     return variables, tasks
 
 
-def make_library_step(case: Case, *, seed: int) -> Callable[[], dict]:
+def make_tensorflow_step(case: Case, *, seed: int) -> Callable[[], dict]:
     """Return a function that runs one meta-step with fresh random draws."""
     import tensorflow as tf
 
     rule = algorithm(
         case.workload, inner_loop=case.options.get("inner_loop", "while")
     )
-    variables, fixed = library_inputs(case.workload, seed=seed)
+    variables, fixed = tensorflow_inputs(case.workload, seed=seed)
     gradients = tf.function(rule.meta_gradients, autograph=False)
     counter = iter(range(sys.maxsize))
     feed = _feed(case.workload) if case.options.get("pipeline") else None
@@ -250,7 +250,7 @@ def serve(case: Case, *, cores: int) -> None:
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not mix with the replies
     if case.side == "library":
-        step = make_library_step(case, seed=0)
+        step = make_tensorflow_step(case, seed=0)
     else:
         step = _torch_step(case)
     gc.collect()
@@ -495,7 +495,7 @@ def race(
 # ----------------------------------------------------------- what is raced
 
 
-def library_case(
+def tensorflow_case(
     workload: Workload,
     *,
     inner_loop: str = "while",
@@ -600,10 +600,10 @@ def measure(
         main += compared(found)
         leader = _fastest_torch(cases, found)
         say(f"{algo}: fed by the input pipeline")
-        fed += run([library_case(work, pipeline=True)], plan.main)
+        fed += run([tensorflow_case(work, pipeline=True)], plan.main)
         for steps in plan.growth_steps:
             say(f"{algo}: {steps} inner steps")
-            cases = [library_case(work, threads=(cores, 1)), *leader]
+            cases = [tensorflow_case(work, threads=(cores, 1)), *leader]
             cases = [
                 x._replace(workload=work._replace(steps=steps)) for x in cases
             ]
@@ -625,12 +625,12 @@ def _main_cases(
 ) -> list[Case]:
     """List the library's forms and the best of PyTorch, also on one core."""
     cases = [
-        library_case(work, threads=(cores, 1)),
-        library_case(work, threads=None),
+        tensorflow_case(work, threads=(cores, 1)),
+        tensorflow_case(work, threads=None),
     ]
     if unrolled:
         cases.append(
-            library_case(work, inner_loop="unrolled", threads=(cores, 1))
+            tensorflow_case(work, inner_loop="unrolled", threads=(cores, 1))
         )
     cases += [torch_case(work, label, cores=cores) for label in best]
     alone = [label for label in best if "workers" not in TORCH[label]]

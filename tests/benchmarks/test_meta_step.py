@@ -50,7 +50,7 @@ def _one_torch_thread():
     torch.set_num_threads(threads)
 
 
-def _library_draws(tasks, workload):
+def _tensorflow_draws(tasks, workload):
     """Return the latents and mixing weights that the library draws."""
     shape = (workload.tasks, workload.steps, 2, workload.batch)
     latent = np.empty((*shape, benchmarks.LATENT_SIZE))
@@ -71,18 +71,18 @@ def _library_draws(tasks, workload):
 
 
 @pytest.fixture(scope="module")
-def library_gradients():
+def tensorflow_gradients():
     """(algo, inner_loop) -> (meta-gradients, the Arrays they belong to)."""
-    return functools.cache(_library_gradients)
+    return functools.cache(_tensorflow_gradients)
 
 
-def _library_gradients(algo, inner_loop):
+def _tensorflow_gradients(algo, inner_loop):
     workload = SMALL._replace(algo=algo)
-    variables, tasks = meta_step.library_inputs(workload, seed=1)
+    variables, tasks = meta_step.tensorflow_inputs(workload, seed=1)
     rule = meta_step.algorithm(workload, inner_loop=inner_loop)
     step = tf.function(rule.meta_gradients, autograph=False)
     found = step(variables, tasks, tf.constant(0, tf.int64)).grads.params
-    latent, mix = _library_draws(tasks, workload)
+    latent, mix = _tensorflow_draws(tasks, workload)
     arrays = benchmarks.arrays(workload, seed=1)
     arrays = arrays._replace(latent=latent, mix=mix)
     return tf.nest.map_structure(lambda x: x.numpy(), found), arrays
@@ -122,10 +122,10 @@ def _check_equal(found, expected, *, tolerance):
 @needs_torch
 @pytest.mark.parametrize("inner_loop", ["while", "unrolled"])
 @pytest.mark.parametrize("algo", ALGOS)
-def test_library_and_torch_meta_gradients_agree(
-    library_gradients, algo, inner_loop
+def test_tensorflow_and_torch_meta_gradients_agree(
+    tensorflow_gradients, algo, inner_loop
 ):
-    found, arrays = library_gradients(algo, inner_loop)
+    found, arrays = tensorflow_gradients(algo, inner_loop)
     expected = _torch_gradients(algo, arrays)
     _check_equal(found, expected, tolerance=_TOLERANCE)
 
@@ -142,9 +142,9 @@ def test_library_and_torch_meta_gradients_agree(
     ],
 )
 def test_agreement_notices_another_constant(
-    monkeypatch, library_gradients, constant, value
+    monkeypatch, tensorflow_gradients, constant, value
 ):
-    found, arrays = library_gradients("maml", "while")
+    found, arrays = tensorflow_gradients("maml", "while")
     monkeypatch.setattr(benchmarks, constant, value)
     other = _torch_gradients("maml", arrays)
     with pytest.raises(AssertionError):
@@ -152,8 +152,8 @@ def test_agreement_notices_another_constant(
 
 
 @needs_torch
-def test_agreement_notices_first_order(library_gradients):
-    found, arrays = library_gradients("maml", "while")
+def test_agreement_notices_first_order(tensorflow_gradients):
+    found, arrays = tensorflow_gradients("maml", "while")
     with pytest.raises(AssertionError):
         _check_equal(
             found, _torch_gradients("fomaml", arrays), tolerance=_TOLERANCE
@@ -162,9 +162,9 @@ def test_agreement_notices_first_order(library_gradients):
 
 @needs_torch
 def test_agreement_notices_the_inner_draws_used_for_the_query(
-    library_gradients,
+    tensorflow_gradients,
 ):
-    found, arrays = library_gradients("fomaml", "while")
+    found, arrays = tensorflow_gradients("fomaml", "while")
     swapped = arrays._replace(latent=arrays.latent[:, :, ::-1].copy())
     with pytest.raises(AssertionError):
         _check_equal(
@@ -467,10 +467,10 @@ def test_wrong_command_lines_are_refused(capsys, fake_race, argv, message):
 
 def test_threads_reach_the_process_as_environment():
     work = SMALL._replace(algo="maml")
-    given = meta_step.library_case(work, threads=(2, 1))
+    given = meta_step.tensorflow_case(work, threads=(2, 1))
     assert given.environment()["TF_NUM_INTEROP_THREADS"] == "2"
     assert given.environment()["TF_NUM_INTRAOP_THREADS"] == "1"
-    free = meta_step.library_case(work, threads=None)
+    free = meta_step.tensorflow_case(work, threads=None)
     assert not any("THREADS" in name for name in free.environment())
     for label, options in meta_step.TORCH.items():
         case = meta_step.torch_case(work, label, cores=2)
@@ -484,7 +484,7 @@ def test_threads_reach_the_process_as_environment():
 
 def test_race_times_the_library_in_its_own_process():
     work = Workload("reptile", steps=1, tasks=1, batch=2, width=2)
-    case = meta_step.library_case(work, threads=(1, 1), pipeline=True)
+    case = meta_step.tensorflow_case(work, threads=(1, 1), pipeline=True)
     (row,) = meta_step.race([case], rounds=2, cores=1, seconds=60.0)
     assert (row.algo, row.steps, row.turns) == ("reptile", 1, 2)
     assert row.first_s > row.median_s >= row.min_s > 0.0
@@ -494,7 +494,7 @@ def test_race_times_the_library_in_its_own_process():
 
 def test_a_process_that_dies_is_reported_with_its_last_words():
     work = Workload("mamel", steps=1, tasks=1, batch=2, width=2)
-    case = meta_step.library_case(work, threads=(1, 1))
+    case = meta_step.tensorflow_case(work, threads=(1, 1))
     message = r"(?s)process of library \(while\) ended with code 1.*mamel"
     with pytest.raises(RuntimeError, match=message):
         meta_step.race([case], rounds=1, cores=1, seconds=60.0)
