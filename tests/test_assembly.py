@@ -407,3 +407,34 @@ def test_run_without_checkpoint_is_refused(tmp_path):
         FileNotFoundError, match=r"ckpt holds no checkpoint: .*Train longer"
     ):
         assembly.load_run(str(tmp_path))
+
+
+# Beginning with another run's weights.
+
+
+def test_weights_of_another_run_are_taken_and_rates_are_not():
+    rule = assembly.make_algorithm(
+        assembly.with_algorithm_defaults(
+            runs.settings(algo="fomaml", learned_rates="layer_step")
+        )
+    )
+    plain = assembly.make_algorithm(
+        assembly.with_algorithm_defaults(runs.settings(algo="reptile"))
+    )
+    own, other = rule.init(0), plain.init(5)
+    begun = assembly.begin_with(own, other)
+    assert begun.inner is own.inner
+    for p, leaves in other.params.items():
+        for leaf, x in leaves.items():
+            np.testing.assert_array_equal(begun.params[p][leaf], x)
+    assert any(
+        np.any(own.params[p][leaf] != x)
+        for p, leaves in other.params.items()
+        for leaf, x in leaves.items()
+    )
+    wide = assembly.make_algorithm(
+        assembly.with_algorithm_defaults(runs.settings(width=5))
+    )
+    said = r"--init_from .*d/hidden/bias.*--width"
+    with pytest.raises(ValueError, match=said):
+        assembly.begin_with(own, wide.init(0))

@@ -92,3 +92,35 @@ def test_ticks_enclose_intervals():
     ticks = chart.y_ticks([Line([0], [1.0], [3.0])])
     assert ticks[0] <= -2.0
     assert ticks[-1] >= 4.0
+
+
+def test_linear_axis_has_round_numbers_and_even_distances():
+    x = [0.0, 500.0, 1000.0]
+    y = [0.0, 0.5, 1.0]
+
+    def middle(linear):
+        picture = chart.draw(
+            [Panel("p", {"a": Line(x, y, [None] * 3)})],
+            x_title="steps",
+            linear=linear,
+        )
+        area = picture[chart._TOP : chart._TOP + chart._HEIGHT + 1]
+        places = shown(area, chart._COLORS[0])
+        half = np.abs(places[:, 0] - chart._HEIGHT / 2) < 2
+        return places[half, 1].mean() - chart._LEFT
+
+    assert middle(True) == pytest.approx(chart._WIDTH / 2, abs=3)
+    assert middle(False) > 0.8 * chart._WIDTH
+    assert chart.ticks_over(20, 8000) == [0, 2000, 4000, 6000, 8000]
+
+
+def test_further_charts_stand_below():
+    panels = [Panel(f"{i}", {"a": flat(0.5)}) for i in range(3)]
+    wide = chart.draw(panels, x_title="steps")
+    tall = chart.draw(panels, x_title="steps", per_line=2)
+    height, width = wide.shape[:2]
+    assert tall.shape == (2 * height, width // 3 * 2, 3)
+    np.testing.assert_array_equal(
+        tall[height:, : width // 3], wide[:, 2 * width // 3 :]
+    )
+    assert (tall[height:, width // 3 :] == 255).all()

@@ -222,6 +222,45 @@ def test_published_numbers_stand_beside_ours(tmp_path, commands):
     assert "Protocols: 256tasks_4096_10steps, 256tasks_4096_1steps." in text
 
 
+def test_row_that_begins_with_another_training(tmp_path, commands, monkeypatch):
+    row = systems.Row(
+        "two",
+        "two",
+        "flags/table/{dataset}_fomaml.flags",
+        start="flags/table/{dataset}_figr.flags",
+    )
+    monkeypatch.setattr(systems, "ROWS", (row,))
+    values = {"rows": ("two",), "shot_rows": ()}
+    # The first part is there, but not to its end.
+    write_run(tmp_path / "mnist_two_start", algo="reptile", step=40)
+    commands.fails = {"mnist_two"}
+    assert make(tmp_path, **values) == cli.EXIT_DIVERGED
+    commands.fails = set()
+    assert make(tmp_path, **values) == cli.EXIT_OK
+    found = [(name, c.algo, c.init_from) for name, c in commands.trained]
+    start = str(tmp_path / "mnist_two_start")
+    assert found == [
+        ("mnist_two_start", "reptile", None),
+        ("mnist_two", "fomaml", start),
+        ("mnist_two", "fomaml", start),
+    ]
+    facts = cells(tmp_path)[-1]["facts"]
+    assert facts["training_seconds"] == 120
+    assert "mnist_figr.flags" in facts["train_start"]
+
+
+def test_without_its_start_a_row_is_not_trained(
+    tmp_path, commands, monkeypatch
+):
+    flags = "flags/table/{dataset}_fomaml.flags"
+    row = systems.Row("two", "two", flags, start=flags)
+    monkeypatch.setattr(systems, "ROWS", (row,))
+    commands.fails = {"mnist_two_start"}
+    make(tmp_path, rows=("two",), shot_rows=())
+    assert [name for name, _ in commands.trained] == ["mnist_two_start"]
+    assert "training failed" in cells(tmp_path)[-1]["problem"]
+
+
 def test_few_shot_lines_use_the_same_run(tmp_path, commands):
     make(tmp_path, rows=("maml",), shot_rows=("maml",), shots=(1, 16))
     assert len(commands.trained) == 1

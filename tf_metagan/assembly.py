@@ -237,10 +237,24 @@ def make_learner(
     strategy: tf.distribute.Strategy,
     *,
     split: data.Split | None = None,
+    start: Vars | None = None,
 ) -> Learner:
-    """Draw the initial meta-weights and give them variables and optimisers."""
+    """Draw the initial meta-weights and give them variables and optimisers.
+
+    Args:
+      settings: of the run.
+      algorithm: of these settings.
+      strategy: where the variables live.
+      split: kept in checkpoints.
+      start: meta-weights to begin with instead of drawn ones.
+
+    Raises:
+      ValueError: `start` is of other networks.
+    """
     seed = settings.take("seed")
     values = algorithm.init(seed)
+    if start is not None:
+        values = begin_with(values, start)
     optimizers, rate_optimizers = make_optimizers(settings, values, strategy)
     return settings.call(
         Learner,
@@ -251,6 +265,44 @@ def make_learner(
         strategy=strategy,
         split=json.dumps(split._asdict()) if split else "",
     )
+
+
+def begin_with(values: Vars, start: Vars) -> Vars:
+    """Return `values` with the weights of `start`.
+
+    What inner optimisers learn (step sizes, statistics) stays that of
+    `values`, since another rule may learn other things.
+
+    Raises:
+      ValueError: the weights have other names or shapes.
+    """
+    wanted, found = (
+        {
+            f"{p}/{leaf}": tuple(x.shape)
+            for p, leaves in vars.params.items()
+            for leaf, x in leaves.items()
+        }
+        for vars in (values, start)
+    )
+    if wanted != found:
+        wrong = sorted(
+            name
+            for name in {*wanted, *found}
+            if wanted.get(name) != found.get(name)
+        )
+        raise ValueError(
+            f"--init_from holds other networks than these settings make: "
+            f"{', '.join(wrong)} differ. Use the --architecture, --width, "
+            "--latent_size, --image_size and --channels of that run."
+        )
+    params = {
+        p: {
+            leaf: tf.cast(start.params[p][leaf], x.dtype)
+            for leaf, x in leaves.items()
+        }
+        for p, leaves in values.params.items()
+    }
+    return values._replace(params=params)
 
 
 def make_optimizers(

@@ -17,6 +17,7 @@ _FONT_SIZE = 14
 _WIDTH, _HEIGHT = 400, 260  # of the area of a panel in which lines are drawn
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 56, 58
 _TICKS = 5
+_DOTS = 30  # points of a line above which they are not marked
 
 
 class Line(NamedTuple):
@@ -45,39 +46,55 @@ class Panel(NamedTuple):
     lines: Mapping[str, Line]
 
 
-def draw(panels: Sequence[Panel], *, x_title: str) -> np.ndarray:
+def draw(
+    panels: Sequence[Panel],
+    *,
+    x_title: str,
+    linear: bool = False,
+    per_line: int | None = None,
+) -> np.ndarray:
     """Draw charts beside each other.
-
-    The horizontal axis shows log(1 + x), so that 0 has a place.
 
     Args:
       panels: at least one.
       x_title: what the horizontal axis shows, with its unit.
+      linear: the horizontal axis shows x, with round numbers; otherwise
+        log(1 + x), so that 0 has a place, with the points' own numbers.
+      per_line: charts beside each other, further ones below; None: all.
 
     Returns:
       uint8 [height, width, 3].
     """
-    width = _LEFT + _WIDTH + _RIGHT
+    per_line = per_line or len(panels)
+    width, height = _LEFT + _WIDTH + _RIGHT, _TOP + _HEIGHT + _BOTTOM
+    lines = -(-len(panels) // per_line)
+    chart = PIL.Image.new("RGB", (width, height), _PAPER)
     picture = PIL.Image.new(
-        "RGB", (width * len(panels), _TOP + _HEIGHT + _BOTTOM), _PAPER
+        "RGB", (width * min(per_line, len(panels)), height * lines), _PAPER
     )
-    pen = PIL.ImageDraw.Draw(picture)
     for number, panel in enumerate(panels):
-        _draw_panel(pen, panel, number * width + _LEFT, x_title)
+        chart.paste(_PAPER, (0, 0, width, height))
+        _draw_panel(PIL.ImageDraw.Draw(chart), panel, x_title, linear)
+        down, across = divmod(number, per_line)
+        picture.paste(chart, (across * width, down * height))
     return np.asarray(picture)
 
 
 def _draw_panel(
-    pen: PIL.ImageDraw.ImageDraw, panel: Panel, left: int, x_title: str
+    pen: PIL.ImageDraw.ImageDraw, panel: Panel, x_title: str, linear: bool
 ) -> None:
+    left = _LEFT
     font = PIL.ImageFont.load_default(_FONT_SIZE)
     xs = sorted({x for line in panel.lines.values() for x in line.x})
+    if linear:
+        xs = ticks_over(xs[0], xs[-1])
     ticks = y_ticks(panel.lines.values())
     low, high = ticks[0], ticks[-1]
-    first, last = math.log1p(xs[0]), math.log1p(xs[-1])
+    scale = float if linear else math.log1p
+    first, last = scale(xs[0]), scale(xs[-1])
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = (math.log1p(x) - first) / ((last - first) or 1.0)
+        across = (scale(x) - first) / ((last - first) or 1.0)
         up = (y - low) / (high - low)
         return left + across * _WIDTH, _TOP + (1.0 - up) * _HEIGHT
 
@@ -89,7 +106,7 @@ def _draw_panel(
     for x in xs:
         at = place(x, low)
         pen.line([at, (at[0], at[1] + 4)], _INK)
-        text = f"{x:g}"
+        text = f"{x:,.10g}" if linear else f"{x:g}"
         half = pen.textlength(text, font) / 2
         if at[0] - half > free + 4:
             pen.text((at[0], at[1] + 8), text, _INK, font, anchor="ma")
@@ -115,6 +132,7 @@ def _draw_line(
     color: tuple[int, int, int],
 ) -> None:
     before = None
+    marked = len(line.x) <= _DOTS
     for x, y, error in zip(line.x, line.y, line.error, strict=True):
         if y is None:
             before = None
@@ -124,7 +142,8 @@ def _draw_line(
             pen.line([place(x, y - error), place(x, y + error)], color)
         if before is not None:
             pen.line([before, at], color, 2)
-        pen.ellipse([at[0] - 3, at[1] - 3, at[0] + 3, at[1] + 3], color)
+        if marked:
+            pen.ellipse([at[0] - 3, at[1] - 3, at[0] + 3, at[1] + 3], color)
         before = at
 
 
@@ -147,7 +166,11 @@ def y_ticks(lines: Iterable[Line]) -> list[float]:
         if y is not None
         for sign in (-1, 1)
     ]
-    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
+    return ticks_over(*(min(ends), max(ends)) if ends else (0.0, 1.0))
+
+
+def ticks_over(low: float, high: float) -> list[float]:
+    """Return round numbers from below `low` to above `high`; see `y_ticks`."""
     if not high > low:
         high = low + 1.0
     rough = (high - low) / _TICKS

@@ -52,6 +52,13 @@ class Config:
         unit="meta-steps",
         interval="[0, inf)",
     )
+    init_from: str | None = setting(
+        None,
+        "Folder of a trained run, or pretrained:NAME, whose weights this one "
+        "begins with; its algorithm may be another.",
+        section=RUN,
+        path=True,
+    )
     resume: bool = setting(
         True,
         "Go on from the last checkpoint in logdir. Without it, a logdir that "

@@ -19,7 +19,7 @@ from absl import logging
 
 from tf_metagan import cli, evaluate, subcommand
 from tf_metagan.data import atomic
-from tf_metagan.evaluation import progress, store, systems, tabulate
+from tf_metagan.evaluation import losses, progress, store, systems, tabulate
 from tf_metagan.evaluation.protocol import QUICK
 from tf_metagan.evaluation.systems import Entry
 from tf_metagan.fields import check_all, setting
@@ -28,6 +28,7 @@ from tf_metagan.settings import Settings
 
 TABLE_FILE = "table.md"
 JSON_FILE = "table.json"
+LOSSES_FILE = "losses_{dataset}.png"
 
 _SECTION = "Table"
 _BUDGET = "Budget of each training"
@@ -172,6 +173,8 @@ def train_words(
       spent: seconds of its time that are used up.
     """
     words = [f"--flagfile={entry.flagfile}", f"--logdir={entry.run}"]
+    if entry.start:
+        words.append(f"--init_from={entry.start.run}")
     if config.data_dir:
         words.append(f"--data_dir={config.data_dir}")
     if config.meta_steps:
@@ -241,23 +244,36 @@ def make(config: TableConfig, *, command: str) -> int:
 
 def _fill(entry: Entry, config: TableConfig) -> tuple[str, int]:
     """Train and evaluate a line: (what went wrong or "", exit code)."""
-    log = entry.run.with_name(f"{entry.run.name}.log")
     problem, code = "", cli.EXIT_OK
-    if config.train and not is_trained(entry, config):
-        if not os.path.exists(entry.flagfile):
-            return f"{entry.flagfile} is not there", code
+    for run in steps_of_training(entry, config):
+        if not os.path.exists(run.flagfile):
+            return f"{run.flagfile} is not there", code
         try:
-            spent = progress.trained(entry.run).seconds
-            subcommand.run(train_words(entry, config, spent=spent), log)
+            spent = progress.trained(run.run).seconds
+            subcommand.run(train_words(run, config, spent=spent), _log(run))
         except subcommand.Failed as error:
             problem, code = f"training failed: {error}", error.code
+            break
     if progress.trained(entry.run).step is None:
         return problem or "not trained", code
     try:
-        subcommand.run(evaluate_words(entry, config), log)
+        subcommand.run(evaluate_words(entry, config), _log(entry))
     except subcommand.Failed as error:
         return f"evaluation failed: {error}", code or error.code
     return problem, code
+
+
+def steps_of_training(entry: Entry, config: TableConfig) -> list[Entry]:
+    """Return what is still to be trained for a line, in order."""
+    if not config.train or is_trained(entry, config):
+        return []
+    if not entry.start or progress.trained(entry.run).step is not None:
+        return [entry]
+    return [*steps_of_training(entry.start, config), entry]
+
+
+def _log(entry: Entry) -> Path:
+    return entry.run.with_name(f"{entry.run.name}.log")
 
 
 def cell(entry: Entry, config: TableConfig, problem: str) -> tabulate.Cell:
@@ -281,7 +297,14 @@ def cell(entry: Entry, config: TableConfig, problem: str) -> tabulate.Cell:
     }
     if (entry.run / "config.json").exists():
         record = json.loads((entry.run / "config.json").read_text())
-        facts["training_seconds"] = progress.training_seconds(entry.run)
+        facts["training_seconds"] = sum(
+            progress.training_seconds(run.run)
+            for run in (entry.start, entry)
+            if run
+        )
+        if entry.start:
+            words = train_words(entry.start, config)
+            facts["train_start"] = shlex.join(["python", *words])
         facts["training_commit"] = record["commit"]
         facts["seed"] = record["settings"]["seed"]
     results = results_of(entry, config)
@@ -330,11 +353,15 @@ def write(
     *,
     command: str,
 ) -> None:
-    """Write table.md and table.json; lines that are still to come are empty."""
+    """Write the table and loss curves; lines still to come are empty."""
     every: list[tabulate.Cell] = []
     critics: dict[str, Any] = {}
     for dataset in config.datasets:
         own = [entry for entry in lines if entry.dataset == dataset]
+        losses.write(
+            Path(config.runs_dir, LOSSES_FILE.format(dataset=dataset)),
+            {entry.row.system: entry.run for entry in own},
+        )
         for entry in own:
             if entry in cells and cells[entry].values:
                 results = results_of(entry, config)
@@ -370,9 +397,11 @@ def plan(config: TableConfig) -> Iterator[str]:
             yield f"# {entry.flagfile} is not there"
         elif entry.run in planned or is_trained(entry, config):
             yield "# trained"
-        elif config.train:
-            words = train_words(entry, config, spent=seconds)
-            yield shlex.join(["python", *words])
+        else:
+            for run in steps_of_training(entry, config):
+                spent = progress.trained(run.run).seconds
+                words = train_words(run, config, spent=spent)
+                yield shlex.join(["python", *words])
         planned.add(entry.run)
         yield shlex.join(["python", *evaluate_words(entry, config)])
 

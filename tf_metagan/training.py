@@ -98,7 +98,14 @@ def train(settings: Settings[Config]) -> int:
 
     # The variables that the meta-learning rule learns.
     strategy = assembly.make_strategy(settings)
-    learner = assembly.make_learner(settings, algorithm, strategy, split=split)
+    begun = settings.take("init_from")
+    learner = assembly.make_learner(
+        settings,
+        algorithm,
+        strategy,
+        split=split,
+        start=assembly.load_run(begun).vars if begun else None,
+    )
     for name in (*_OWN, "meta_steps"):
         settings.take(name)
     latest = None

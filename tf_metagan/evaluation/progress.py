@@ -1,8 +1,10 @@
 """How far a run has come, read from its folder without TensorFlow."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Trained(NamedTuple):
@@ -41,14 +43,26 @@ def training_seconds(run: Path) -> float:
 
     The clock there begins anew with every start of a run.
     """
+    total = before = 0.0
+    for row in logged(run):
+        now = row["seconds"]
+        if now < before:
+            total += before
+        before = now
+    return total + before
+
+
+def logged(run: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of metrics.jsonl, but for one that was cut off.
+
+    Args:
+      run: its folder, which need not exist.
+    """
     path = run / "metrics.jsonl"
     if not path.exists():
-        return 0.0
-    total = before = 0.0
+        return
     with open(path, encoding="utf-8") as file:
         for line in file:
-            now = json.loads(line)["seconds"]
-            if now < before:
-                total += before
-            before = now
-    return total + before
+            # A run that was killed may leave a part of a line.
+            with contextlib.suppress(json.JSONDecodeError):
+                yield json.loads(line)

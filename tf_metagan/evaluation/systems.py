@@ -12,12 +12,15 @@ class Row(NamedTuple):
       system: name for people.
       flagfile: settings of its training; {dataset} stands for the data set.
       steps: of adaptation in the evaluation.
+      start: settings of a training with whose weights this one begins; None:
+        with none, or with what its own settings say.
     """
 
     key: str
     system: str
     flagfile: str
     steps: int = 10
+    start: str | None = None
 
 
 ROWS = (
@@ -50,6 +53,16 @@ class Entry(NamedTuple):
     def flagfile(self) -> str:
         """Settings of the training."""
         return self.row.flagfile.format(dataset=self.dataset)
+
+    @property
+    def start(self) -> "Entry | None":
+        """The training that this one begins with."""
+        if self.row.start is None:
+            return None
+        row = self.row._replace(flagfile=self.row.start, start=None)
+        return Entry(
+            row, self.dataset, 0, self.run.with_name(f"{self.run.name}_start")
+        )
 
     @property
     def system(self) -> str:
