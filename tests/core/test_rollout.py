@@ -231,9 +231,17 @@ def test_validation_has_other_seeds_and_the_query_images():
 
 def test_others_come_with_the_images_of_the_step():
     seen = []
-    loop = make(game=bilinear(seen=seen))
+    game = bilinear(seen=seen)
+    loop = make(game=game._replace(adapts_with_others=True))
     loop.run(start(), batches(1.0), batches(8.0, 9.0), SEED, 3)
     assert [float(np.mean(others)) for others, _ in seen] == [8.0, 9.0, 8.0]
+    # The outer loss may have them where adaptation has none.
+    seen.clear()
+    loop = make(game=game)
+    loop.run(start(), batches(1.0), batches(8.0, 9.0), SEED, 3)
+    assert [others for others, _ in seen] == [None] * 3
+    task = Task(batches(1.0), batches(2.0), batches(8.0, 9.0), SEED)
+    assert float(np.mean(loop.validation(1, task)[1])) == 9.0
 
 
 # Metrics.

@@ -173,7 +173,9 @@ class Rollout:
             mover's own weights only; the values are the same.
         """
         real = _at(task.support, index)
-        others = None if task.others is None else _at(task.others, index)
+        others = None
+        if self.game.adapts_with_others and task.others is not None:
+            others = _at(task.others, index)
         seed = rng.fold(task.seed, _ADAPT, index)
         directions, metrics = tree.zeros_like(carry.params), {}
         for number, turn in enumerate(self.turns):

@@ -51,6 +51,9 @@ class Game(NamedTuple):
       remember: (vars, support) -> Vars that also hold what `sample` needs of
         the support images [batches, n, H, W, C]; the inner loop ends with it.
       wants_others: whether the losses make use of `others` in training.
+      adapts_with_others: whether the inner loop makes use of them as well;
+        otherwise they are for the outer loss only, since who adapts a trained
+        model has none.
 
     `real` is [n, H, W, C] in [-1, 1]; `others` the same or None; `seed` int64
     [2]. A game draws as many fakes as there are real images.
@@ -64,6 +67,7 @@ class Game(NamedTuple):
     metrics: tuple[str, ...]
     remember: Callable = lambda vars, support: vars
     wants_others: bool = False
+    adapts_with_others: bool = False
 
 
 class Shown(NamedTuple):
