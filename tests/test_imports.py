@@ -49,6 +49,22 @@ ALLOWED = {
         "fields",
         "settings",
         "assembly",
+        "serve",
+    ),
+    "exporting": (
+        "types",
+        "core.rng",
+        "data.base",
+        "pictures",
+        "versions",
+        "config",
+        "fields",
+        "settings",
+        "assembly",
+        "sampling",
+        "evaluation.store",
+        "evaluation.subject",
+        "serve",
     ),
 }
 

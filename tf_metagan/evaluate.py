@@ -33,7 +33,8 @@ class EvaluateConfig:
     run: str | None = setting(
         None,
         "Folder of a trained run, the --logdir of training. Its newest "
-        "checkpoint is evaluated on the classes it kept for the test.",
+        "checkpoint is evaluated on the classes it kept for the test. Or that "
+        "of an exported model.",
         section=_WHAT,
         path=True,
     )
@@ -210,43 +211,53 @@ def build(config: EvaluateConfig) -> Any:
       OSError: the run, its data or the critic cannot be read.
       ValueError: they do not fit together.
     """
-    from tf_metagan import assembly
+    from tf_metagan import assembly, serve
     from tf_metagan import settings as settings_lib
     from tf_metagan.config import Config
     from tf_metagan.data import base as data
-    from tf_metagan.evaluation import evaluator, subject
+    from tf_metagan.evaluation import evaluator, exported, subject
     from tf_metagan.evaluation.tasks import UnseenTasks
     from tf_metagan.metrics import critic as critics
 
     assert config.run is not None
     protocol = protocol_of(config)
-    run = assembly.load_run(config.run)
-    values = dataclasses.asdict(run.settings.config)
+    served = serve.find(config.run)
+    where = served or config.run
+    if served is not None:
+        model = serve.load(served)
+        exported.check(model, protocol)
+        stored, split = exported.training_of(model)
+        judged: Any = exported.ExportedSubject(model)
+    else:
+        run = assembly.load_run(config.run)
+        stored, split = run.settings, run.split
+        judged = subject.of_run(run, config.run)
+    values = dataclasses.asdict(stored.config)
     for name in ("data_dir", "image_folder"):
         values[name] = getattr(config, name) or values[name]
     trained = settings_lib.Settings(Config, [(values, False)])
     images = assembly.load_images(trained)
-    data.check_split(run.split, images)
+    data.check_split(split, images)
     critic = critics.load(
         dataset=trained.config.dataset,
         image_size=trained.config.image_size,
         channels=trained.config.channels,
-        classes=run.split.test,
+        classes=split.test,
         cache_dir=config.cache_dir,
         folder=config.critic,
     )
     return evaluator.Evaluator(
-        subject.of_run(run, config.run),
+        judged,
         subject.scratch_of(trained, seed=trained.config.seed + 1),
         UnseenTasks(
             images,
-            classes=run.split.test,
+            classes=split.test,
             batch_size=trained.config.inner_batch_size,
             seed=protocol.seed,
         ),
         critic=critic,
         protocol=protocol,
-        folder=config.output or results_folder(config.run, protocol),
+        folder=config.output or results_folder(where, protocol),
         more_nets=_more_nets(config),
     )
 

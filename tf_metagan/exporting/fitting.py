@@ -1,0 +1,83 @@
+"""`data.pixels.fit` as a graph: pictures of any size to the size wanted."""
+
+import tensorflow as tf
+
+
+def strokes(picture, size: int) -> tf.Tensor:
+    """Bring a drawing to a square: shrink by areas, or enlarge and frame.
+
+    Args:
+      picture: float32 [h, w, c] in 0 .. 255.
+      size: s, height and width wanted.
+
+    Returns:
+      float32 [s, s, c]; values may leave 0 .. 255 a little.
+    """
+    sides = tf.cast(tf.shape(picture)[:2], tf.float64)
+    longer = tf.reduce_max(sides)
+    whole = size // longer
+    scale = tf.where(whole > 0, whole, size / longer)
+    # Both round halves to the even number.
+    shape = tf.maximum(tf.cast(tf.round(sides * scale), tf.int32), 1)
+    fitted = tf.cond(
+        scale < 1.0,
+        lambda: _resize(picture, shape, "box"),
+        lambda: _resize(picture, shape, "keyscubic"),
+    )
+    levels = tf.clip_by_value(tf.round(fitted), 0.0, 255.0)
+    return _frame(levels, shape, size)
+
+
+def photograph(picture, size: int) -> tf.Tensor:
+    """Crop a photograph to its central square and resample it.
+
+    Args:
+      picture: float32 [h, w, c] in 0 .. 255.
+      size: s, height and width wanted.
+
+    Returns:
+      float32 [s, s, c]; values may leave 0 .. 255 a little.
+    """
+    shape = tf.shape(picture)
+    side = tf.minimum(shape[0], shape[1])
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    square = picture[top : top + side, left : left + side]
+    fitted = _resize(square, tf.constant([size, size]), "lanczos3")
+    return tf.ensure_shape(fitted, [size, size, picture.shape[-1]])
+
+
+def _resize(picture, shape, kernel: str) -> tf.Tensor:
+    """Resample [h, w, c] with a filter that widens when it shrinks."""
+    before = tf.shape(picture)[:2]
+    scale = tf.cast(shape, tf.float32) / tf.cast(before, tf.float32)
+    (resized,) = tf.unstack(
+        tf.raw_ops.ScaleAndTranslate(
+            images=picture[tf.newaxis],
+            size=shape,
+            scale=scale,
+            translation=tf.zeros([2]),
+            kernel_type=kernel,
+            antialias=True,
+        ),
+        num=1,
+    )
+    return resized
+
+
+def _frame(picture, shape, size: int) -> tf.Tensor:
+    """Centre [h, w, c] on a square of the median of its border pixels."""
+    edges = tf.concat(
+        [picture[0], picture[-1], picture[:, 0], picture[:, -1]], 0
+    )
+    ground = tf.sort(edges, axis=0)[tf.shape(edges)[0] // 2]
+    room = size - shape
+    before = room // 2
+    margins = tf.stack(
+        [
+            [before[0], room[0] - before[0]],
+            [before[1], room[1] - before[1]],
+            [0, 0],
+        ]
+    )
+    framed = tf.pad(picture - ground, margins) + ground
+    return tf.ensure_shape(framed, [size, size, picture.shape[-1]])

@@ -1,0 +1,177 @@
+"""Checks inside the graph that say in a sentence what is wrong.
+
+A check is a string scalar: "" where all is well. `gate` turns it into an error
+of the whole request, a batch hands it out row by row.
+
+Whoever runs the graph need not have compared shapes with the signature: the C
+session and TensorFlow Serving do not. So nothing here relies on the static
+shape of an input.
+"""
+
+import tensorflow as tf
+
+from tf_metagan.exporting.terms import Limits
+
+_SLACK = 1e-5  # beyond [-1, 1]: rounding of those who scale bytes
+
+
+def first(*sentences) -> tf.Tensor:
+    """Return the first sentence that is not empty, or ""."""
+    found = tf.constant("")
+    for sentence in reversed(sentences):
+        found = tf.where(tf.equal(sentence, ""), found, sentence)
+    return found
+
+
+def unless(good, *parts) -> tf.Tensor:
+    """Return "" where `good`, else the parts as one text.
+
+    Args:
+      good: boolean scalar.
+      *parts: Python texts, and scalars of any type.
+    """
+    texts = [p if isinstance(p, str) else _text(p) for p in parts]
+    return tf.where(good, "", tf.strings.join(texts))
+
+
+def gate(sentence, *tensors) -> list[tf.Tensor]:
+    """Return tensors that exist only if the sentence is empty.
+
+    An Assert alone orders nothing: whatever does not depend on it runs beside
+    it, so a request for 10^8 images would be served before it is refused.
+    """
+    check = tf.debugging.Assert(tf.equal(sentence, ""), [sentence])
+    with tf.control_dependencies([check]):
+        return [tf.identity(tensor) for tensor in tensors]
+
+
+def shape_text(tensor) -> tf.Tensor:
+    """Return the true shape of a tensor as text: "4, 28, 28, 1"."""
+    return tf.strings.reduce_join(
+        tf.strings.as_string(tf.raw_ops.Shape(input=tensor)), separator=", "
+    )
+
+
+def images(tensor, image_shape, limits: Limits) -> tf.Tensor:
+    """Check [K, H, W, C] images in [-1, 1], K >= 1."""
+    return first(
+        frame(tensor, image_shape, "K", "images"),
+        count(_number(tensor, image_shape), limits.images, "images"),
+        values(tensor, "images"),
+    )
+
+
+def frame(tensor, image_shape, axes: str, name: str) -> tf.Tensor:
+    """Check the shape of images.
+
+    Args:
+      tensor: images.
+      image_shape: (H, W, C).
+      axes: names of the axes in front, "K" or "B, n".
+      name: of the input.
+    """
+    size = ", ".join(str(side) for side in image_shape)
+    pattern = r"\d+, " * (axes.count(",") + 1) + size
+    found = shape_text(tensor)
+    return unless(
+        tf.strings.regex_full_match(found, pattern),
+        f"{name} has the shape [",
+        found,
+        f"]; expected [{axes}, {size}]",
+    )
+
+
+def count(number, most: int, what: str) -> tf.Tensor:
+    """Check that there are 1 to `most` of something."""
+    return unless(
+        (number >= 1) & (number <= most),
+        "there are ",
+        number,
+        f" {what}; expected 1 to {most}",
+    )
+
+
+def _number(tensor, image_shape) -> tf.Tensor:
+    """Return how many images there are, whatever the rank is."""
+    height, width, channels = image_shape
+    pixels = tf.size(tensor, tf.int64)
+    return pixels // (height * width * channels)
+
+
+def values(tensor, name: str) -> tf.Tensor:
+    """Check that all values are finite and in [-1, 1]."""
+    flat = tf.reshape(tensor, [-1])
+    low, high = tf.reduce_min(flat), tf.reduce_max(flat)
+    return first(
+        unless(
+            tf.reduce_all(tf.math.is_finite(flat)),
+            f"{name} holds NaN or infinite values; expected numbers in [-1, 1]",
+        ),
+        unless(
+            (low >= -1.0 - _SLACK) & (high <= 1.0 + _SLACK),
+            f"{name} holds values from ",
+            low,
+            " to ",
+            high,
+            "; expected [-1, 1]: byte / 127.5 - 1",
+        ),
+    )
+
+
+def between(value, low: int, high: int, name: str) -> tf.Tensor:
+    """Check a whole number."""
+    # Of the true elements, should somebody send [1] or [] for a scalar.
+    flat = tf.reshape(value, [-1])
+    least, most = tf.reduce_min(flat), tf.reduce_max(flat)
+    return unless(
+        (least >= low) & (most <= high),
+        f"{name} is ",
+        least,
+        f"; expected {low} to {high}",
+    )
+
+
+def work(steps, images_per_step, limits: Limits) -> tf.Tensor:
+    """Check steps, and steps times the images that each looks at."""
+    steps = tf.reshape(steps, [-1])[:1]
+    product = tf.reduce_max(
+        tf.cast(steps, tf.int64) * tf.cast(images_per_step, tf.int64)
+    )
+    return first(
+        between(steps, 0, limits.steps, "steps"),
+        unless(
+            product <= limits.step_images,
+            "steps times the images of a step is ",
+            product,
+            f"; expected at most {limits.step_images}",
+        ),
+    )
+
+
+def seed(value) -> tf.Tensor:
+    """Check that a seed has two elements."""
+    # The graph optimiser replaces the shape of an input by what the signature
+    # says where that is fully known; it cannot know what `where` finds.
+    found = tf.where(tf.reshape(value, [-1]) >= tf.int64.min)
+    number = tf.shape(found)[0]
+    return unless(
+        tf.equal(number, 2), "seed has ", number, " elements; expected 2"
+    )
+
+
+def diverged(*tensors) -> tf.Tensor:
+    """Check what adaptation led to."""
+    finite = [tf.reduce_all(tf.math.is_finite(x)) for x in tensors]
+    return unless(
+        tf.reduce_all(finite),
+        "the adaptation diverged: what it led to is not finite; give fewer "
+        "steps or other images",
+    )
+
+
+def _text(value) -> tf.Tensor:
+    if value.dtype == tf.string:
+        return value
+    if value.dtype.is_floating:
+        return tf.strings.as_string(value, shortest=True)
+    return tf.strings.as_string(value)
