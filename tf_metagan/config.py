@@ -270,6 +270,15 @@ class Config:
         interval="[0, 1)",
         chosen_by="game",
     )
+    candidates: int = setting(
+        1,
+        "Images to draw for each one that is sampled; the discriminator keeps "
+        "the best.",
+        section=GAN,
+        unit="images",
+        interval="[1, 64]",
+        chosen_by="game",
+    )
     loss: str = setting(
         "wasserstein",
         "Losses of discriminator and generator.",

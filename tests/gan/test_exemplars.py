@@ -221,13 +221,14 @@ def test_forgotten_share_is_noticed():
 # The memory of the support images.
 
 
-def remembering_rollout():
+def remembering_rollout(candidates=1):
     spies = spying_networks()
     game = exemplars.exemplar_game(
         spies,
         loss=losses.hinge(),
         penalty=penalties.none(),
         wrong_share=0.0,
+        candidates=candidates,
     )
 
     def init(seed):
@@ -251,11 +252,48 @@ def test_samples_are_drawn_from_all_remembered_images():
     assert np.any(drawn != numbers(game.sample(full, SEED + 1, 400))[:, 0])
 
 
-def test_without_memory_the_exemplar_is_blank():
-    game, init = remembering_rollout()
+@pytest.mark.parametrize("candidates", [1, 4])
+def test_without_memory_the_exemplar_is_blank(candidates):
+    game, init = remembering_rollout(candidates)
     np.testing.assert_array_equal(
         game.sample(init(0), SEED, 3), -np.ones([3, *SIZE])
     )
+
+
+def test_of_the_candidates_the_best_is_kept():
+    (every, init), (game, _) = remembering_rollout(), remembering_rollout(4)
+    support = tf.cast(numbered(8), tf.float32)[tf.newaxis]
+    full = every.remember(init(0), support)
+    # The spy rates an image higher the higher its number is.
+    drawn = numbers(every.sample(full, SEED, 40))[:, 0].reshape(10, 4)
+    kept = numbers(game.sample(full, SEED, 10))[:, 0]
+    np.testing.assert_array_equal(kept, drawn.max(axis=1))
+    assert np.any(kept != drawn[:, 0])
+    # Fewer images are the first of more.
+    fewer = numbers(game.sample(full, SEED, 3))[:, 0]
+    np.testing.assert_array_equal(fewer, kept[:3])
+
+
+def test_candidates_of_an_image_meet_the_same_support_images():
+    """Scores that depend on those only rate all candidates alike."""
+    every, init = remembering_rollout()
+    support = tf.cast(numbered(8), tf.float32)[tf.newaxis]
+    full = every.remember(init(0), support)
+    blind = spying_networks()
+    seen, beside = blind["d"].inputs
+    blind["d"] = keras.Model(
+        [seen, beside], beside[:, 0, 0, :] + seen[:, 0, 0, 1:]
+    )
+    game = exemplars.exemplar_game(
+        blind,
+        loss=losses.hinge(),
+        penalty=penalties.none(),
+        wrong_share=0.0,
+        candidates=4,
+    )
+    drawn = numbers(every.sample(full, SEED, 40))[:, 0]
+    kept = numbers(game.sample(full, SEED, 10))[:, 0]
+    np.testing.assert_array_equal(kept, drawn[::4])
 
 
 @pytest.mark.parametrize("steps", [0, 2])

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_metagan import registry
 from tf_metagan.architectures import toy
-from tf_metagan.core import rng
+from tf_metagan.core import functional, rng
 from tf_metagan.gan import game as games
 from tf_metagan.gan import losses, penalties
 
@@ -463,6 +463,27 @@ def test_samples_are_images_of_the_seed():
     )
     # The fakes of the losses are those of the same seed.
     np.testing.assert_allclose(by_hand(vars)[1], images[:3], rtol=1e-13)
+
+
+def test_of_the_candidates_the_one_is_kept_that_d_rates_best():
+    game = make_game()
+    choosy = games.two_player(
+        NETWORKS,
+        loss=registry.find(registry.LOSSES, "hinge")(),
+        penalty=find_penalty("none"),
+        candidates=3,
+    )
+    vars = game.init(0)
+    every = game.sample(vars, SEED, 12).numpy()
+    d = functional.from_keras(NETWORKS["d"])
+    scores, _ = d.apply(vars.params["d"], vars.state["d"], every, SEED)
+    best = np.reshape(scores, [4, 3]).argmax(1)
+    assert len(set(best)) > 1
+    expected = every.reshape(4, 3, 2, 2, 1)[np.arange(4), best]
+    kept = choosy.sample(vars, SEED, 4)
+    np.testing.assert_allclose(kept, expected, rtol=1e-12)
+    fewer = choosy.sample(vars, SEED, 2)
+    np.testing.assert_allclose(fewer, expected[:2], rtol=1e-12)
 
 
 def test_graph_of_unknown_batch_size_equals_eager():

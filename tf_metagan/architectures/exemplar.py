@@ -22,15 +22,14 @@ def build(
 ) -> dict[str, keras.Model]:
     """Build a generator and a discriminator that are given an exemplar.
 
-    g: exemplar -> down w -> down 2w (a) -> down 4w; with a grid of 2w channels
-       made of z -> conv 4w -> up 2w; with (a) -> conv 2w -> up w -> conv w ->
-       up channels, tanh
+    g: exemplar -> down w (a) -> down 2w (b) -> down 4w; with a grid of 2w
+       channels made of z -> conv 4w -> up 2w; with (b) -> conv 2w -> up w;
+       with (a) -> conv w -> up channels, tanh
     d: exemplar and each of two images -> down w -> down 2w -> conv 2w, the
-       same weights for all three; together -> down 4w -> conv 4w -> Dense 1
+       same weights for all three; together -> conv 2w -> down 4w -> conv 4w
+       -> Dense 1
 
-    with LeakyReLU 0.2 between and weights of He et al. (2015). What passes
-    from the exemplar to the drawing has an eighth and a quarter of its size:
-    enough for the course of its strokes, too little for its pixels.
+    with LeakyReLU 0.2 between and weights of He et al. (2015).
 
     Args:
       image_size: s, height and width in pixels, a multiple of 16.
@@ -105,8 +104,8 @@ def _generator(make: _Layers, image, width: int, latent_size: int):
     z = make.input([latent_size], "z")
     exemplar = make.input(image, "exemplar")
     start = image[0] // 8
-    fine = make.down(exemplar, width, "down1")
-    fine = make.down(fine, 2 * width, "down2")
+    finest = make.down(exemplar, width, "down1")
+    fine = make.down(finest, 2 * width, "down2")
     coarse = make.down(fine, 4 * width, "down3")
     stem = keras.layers.Dense(
         start * start * 2 * width, **make.options("stem")
@@ -118,7 +117,7 @@ def _generator(make: _Layers, image, width: int, latent_size: int):
     x = make.up(x, 2 * width, "up1")
     x = make.conv(make.join([x, fine], "join2"), 2 * width, "mix2")
     x = make.up(x, width, "up2")
-    x = make.conv(x, width, "mix3")
+    x = make.conv(make.join([x, finest], "join3"), width, "mix3")
     paint = layers.Up(
         image[-1], activation="tanh", **make.options("up3", scale=0.3)
     )
@@ -139,8 +138,9 @@ def _discriminator(make: _Layers, image, width: int):
         for i in range(PACKED)
     ]
     x = make.join([look(exemplar), *parts], "join")
+    x = make.conv(x, 2 * width, "mix2")
     x = make.down(x, 4 * width, "down3")
-    x = make.conv(x, 4 * width, "mix2")
+    x = make.conv(x, 4 * width, "mix3")
     x = keras.layers.Flatten(name="flat", dtype=make.dtype)(x)
     score = keras.layers.Dense(1, **make.options("head", scale=1.0))(x)
     return keras.Model([seen, exemplar], score, name="d")

@@ -23,8 +23,9 @@ from tf_metagan.gan.losses import Loss
 from tf_metagan.gan.penalties import Penalty
 from tf_metagan.types import Vars
 
-_SHIFT, _STRIDE, _PICK = range(3)
+_SHIFT, _STRIDE, _PICK, _REFERENCE = range(4)
 _MEMORY = "memory"
+_REFERENCES = 4  # support images that a candidate is compared with
 
 
 def exemplar_game(
@@ -33,6 +34,7 @@ def exemplar_game(
     loss: Loss,
     penalty: Penalty,
     wrong_share: float,
+    candidates: int = 1,
 ) -> game.Game:
     """Make the two-player game in which both players see an exemplar.
 
@@ -43,6 +45,8 @@ def exemplar_game(
       penalty: added to D's loss.
       wrong_share: of what D is to refuse, the part that is real images of
         other classes, where such images are given; the rest is fakes.
+      candidates: see `game.two_player`; D sees a candidate beside support
+        images other than its exemplar.
 
     Returns:
       A Game with players ("d", "g"). In a batch of n images each is an
@@ -81,11 +85,27 @@ def exemplar_game(
         memory = {_MEMORY: {"images": images}}
         return vars._replace(state={**vars.state, **memory})
 
+    def rate(judge, vars: Vars, images, candidates, seed):
+        if _MEMORY not in vars.state:
+            return None
+        memory = vars.state[_MEMORY]["images"]
+        # All candidates of an image are compared with the same ones.
+        shape = [tf.shape(images)[0] // candidates, packed]
+        total = 0.0
+        for number in range(_REFERENCES):
+            place = rng.fold(seed, _REFERENCE, number)
+            chosen = rng.integers(place, shape, tf.shape(memory)[0])
+            chosen = tf.repeat(chosen, candidates, axis=0)
+            beside = [tf.gather(memory, chosen[:, j]) for j in range(packed)]
+            total += judge(tf.concat([images, *beside[1:]], -1), beside[0])
+        return total[:, 0]
+
     return game.two_player(
         networks,
         loss=loss,
         penalty=penalty,
-        view=game.View(show, draw, recall, remember, wrong_share, packed),
+        candidates=candidates,
+        view=game.View(show, draw, recall, remember, rate, wrong_share, packed),
     )._replace(wants_others=wrong_share > 0.0)
 
 

@@ -95,12 +95,16 @@ class View(NamedTuple):
       remember: see `Game`.
       share: of what D is to refuse, the part that is `Shown.wrong`.
       packed: images that D is shown together.
+      rate: (judge, vars, images [n c, H, W, C], c, seed) -> [n c], by which
+        the best of c neighbours is chosen, or None where nothing is known to
+        rate them by; judge(images, given) -> scores [n c, 1] of D.
     """
 
     show: Callable
     draw: Callable
     recall: Callable
     remember: Callable
+    rate: Callable
     share: float = 0.0
     packed: int = 1
 
@@ -110,6 +114,7 @@ ALONE = View(
     draw=lambda generate, z, given: generate(z, given),
     recall=lambda vars, seed, n: None,
     remember=lambda vars, support: vars,
+    rate=lambda judge, vars, images, c, seed: judge(images, None)[:, 0],
 )
 
 
@@ -118,6 +123,7 @@ def two_player(
     *,
     loss: Loss,
     penalty: Penalty,
+    candidates: int = 1,
     view: View = ALONE,
 ) -> Game:
     """Make the game of a discriminator "d" and a generator "g".
@@ -130,6 +136,8 @@ def two_player(
         built Keras models with named layers.
       loss: what the scores mean to each player.
       penalty: added to D's loss; no part of G's.
+      candidates: images that G draws for each one that is sampled, of which
+        the one is kept that D most takes for real.
       view: what else the players see; whoever makes one checks the networks.
 
     Returns:
@@ -137,6 +145,9 @@ def two_player(
 
     Raises:
       ValueError: the networks do not fit each other.
+
+    Source: choosing samples by D is Azadi et al. (2019), with a threshold
+      where this takes the best of a fixed number.
     """
     latent_size = _latent_size(networks, alone=view is ALONE)
     share = view.share
@@ -269,8 +280,22 @@ def two_player(
         return grads, outcome._replace(state={**outcome.state, "g": state})
 
     def sample(vars: Vars, seed, n):
-        given = view.recall(vars, seed, n)
-        return generate(vars, latent(vars, n, seed), given, seed)[0]
+        # The candidates of an image are neighbours, so that the first n of
+        # more images are the n images.
+        count = n * candidates
+        given = view.recall(vars, seed, count)
+        drawn, _ = generate(vars, latent(vars, count, seed), given, seed)
+        if candidates == 1:
+            return drawn
+
+        def score(images, given):
+            return judge(vars, vars.state["d"], images, given, seed)[0]
+
+        rated = view.rate(score, vars, drawn, candidates, seed)
+        if rated is None:
+            return drawn[::candidates]
+        best = tf.argmax(tf.reshape(rated, [-1, candidates]), 1, tf.int32)
+        return tf.gather(drawn, tf.range(n) * candidates + best)
 
     return Game(
         players=("d", "g"),
