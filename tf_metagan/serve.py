@@ -216,13 +216,9 @@ class Model:
 
 def explain(error: tf.errors.OpError) -> str:
     """Return the sentence of a refusal, without the names of graph nodes."""
-    found = re.search(
-        r"assertion failed: \[(.*?)\]\n*\s*\[\[", error.message, re.S
-    )
-    found = found or re.search(
-        r"assertion failed: \[(.*)\]", error.message, re.S
-    )
-    return found[1] if found else error.message.partition("\n")[0]
+    text = re.split(r"\s*\[\[\{\{node", error.message)[0]
+    asserted = re.search(r"assertion failed: \[(.*)\]", text, re.S)
+    return asserted[1] if asserted else text.split("\n")[-1]
 
 
 def find(path: str) -> str | None:

@@ -121,7 +121,7 @@ def _functions(
             sentences.images(images, shape, limits),
             sentences.work(
                 steps,
-                tf.minimum(tf.shape(images)[0], terms.batch_size),
+                tf.minimum(sentences.number(images, shape), terms.batch_size),
                 limits,
             ),
             samples_sentence(num_samples),
@@ -259,10 +259,11 @@ def _batches_sentence(batches, steps, seed, terms: Terms) -> tf.Tensor:
 
 
 def _weights_sentence(weights, size: int) -> tf.Tensor:
-    number = tf.shape(tf.where(tf.reshape(weights, [-1]) >= -tf.float32.max))[0]
+    # A NaN is not found either.
+    found = tf.shape(tf.where(tf.math.is_finite(tf.reshape(weights, [-1]))))[0]
     return sentences.unless(
-        tf.equal(number, size),
+        tf.equal(found, size),
         "weights has ",
-        number,
+        found,
         f" finite numbers; expected {size}, those of one adaptation",
     )

@@ -77,13 +77,6 @@ def refine(folder: Path) -> None:
     (folder / _FINGERPRINT).unlink(missing_ok=True)
 
 
-def operations(folder: Path) -> set[str]:
-    """Return the names of all operations in a SavedModel."""
-    path = folder / GRAPH_FILE
-    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    return {node.op for node in _nodes(model)}
-
-
 def _problems(model: Any) -> Iterator[str]:
     for graph in model.meta_graphs:
         own = {f.signature.name for f in graph.graph_def.library.function}

@@ -71,9 +71,16 @@ def function(engine: Engine, terms: Terms) -> Callable:
             (images, num_images, num_samples, steps, seed),
             most=terms.limits.tasks,
         )
+        places = tf.range(tf.shape(rows[1])[0])
+
+        # Rows are taken one by one: what `map_fn` divides itself must have the
+        # shape of the signature, before any check can say so.
+        def row_at(place):
+            return tuple(tf.gather(value, place) for value in rows)
+
         errors = tf.map_fn(
-            check,
-            rows,
+            lambda place: check(row_at(place)),
+            places,
             fn_output_signature=tf.TensorSpec([], tf.string),
             parallel_iterations=1,
         )
@@ -81,16 +88,16 @@ def function(engine: Engine, terms: Terms) -> Callable:
         most = tf.reduce_max(wanted)
 
         def one(item):
-            error, *row = item
+            error, place = item
             return tf.cond(
                 tf.equal(error, ""),
-                lambda: answer(row, most),
+                lambda: answer(row_at(place), most),
                 lambda: refuse(error, most),
             )
 
         samples, d_loss, g_loss, errors = tf.map_fn(
             one,
-            (errors, *rows),
+            (errors, places),
             fn_output_signature=(
                 tf.TensorSpec([None, *shape]),
                 tf.TensorSpec([]),

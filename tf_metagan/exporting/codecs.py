@@ -1,9 +1,9 @@
 """PNG and JPEG bytes to images and back, inside the graph.
 
-The same treatment as `data.picture_files`, within one level of 255 per pixel.
-What differs: the orientation that a camera notes in a JPEG file is not looked
-at, and only PNG and JPEG are known; of an animated PNG the first picture
-counts.
+The same treatment as `data.picture_files`, within one level of 255 per pixel
+and step. What differs: the orientation that a camera notes in a JPEG file is
+not looked at, and only PNG and JPEG are known. Of an animated PNG the first
+picture counts.
 """
 
 import tensorflow as tf
@@ -14,6 +14,7 @@ _PNG = (137, 80, 78, 71, 13, 10, 26, 10)
 _IHDR = (73, 72, 68, 82)
 _JPEG = (255, 216, 255)
 _HEADER = 24  # bytes of a PNG file up to and including its size
+_DEPTH = 24  # where a PNG file says how many bits a value has
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 
@@ -114,8 +115,7 @@ def decode(files, image_shape) -> tf.Tensor:
         if channels == 1:
             grey = tf.tensordot(picture, tf.constant(_LUMINANCE), 1)
             picture = tf.round(grey)[..., tf.newaxis]
-        levels = tf.clip_by_value(tf.round(fit(picture, size)), 0.0, 255.0)
-        return (levels - 127.5) * (1 / 127.5)
+        return (fit(picture, size) - 127.5) * (1 / 127.5)
 
     return tf.map_fn(
         one,
@@ -132,7 +132,7 @@ def _opaque(file) -> tf.Tensor:
         # 16 bits, to which fewer are extended exactly.
         deep = tf.io.decode_png(file, channels=4, dtype=tf.uint16)
         deep = tf.cast(deep, tf.float32) / 257.0
-        alpha = deep[..., 3:] / 255.0
+        alpha = _true_alpha(file, deep[..., 3:]) / 255.0
         levels = tf.round(deep[..., :3])
         return tf.round(levels * alpha + 255.0 * (1.0 - alpha))
 
@@ -144,6 +144,19 @@ def _opaque(file) -> tf.Tensor:
 
     is_png = tf.equal(tf.strings.substr(file, 0, 1), bytes(_PNG[:1]))
     return tf.cond(is_png, png, jpeg)
+
+
+def _true_alpha(file, alpha) -> tf.Tensor:
+    """Return the opacity, 0 .. 255, of a PNG file.
+
+    To pictures of fewer than 8 bits that have no opacity of their own the
+    decoder gives that of the largest value of so many bits, 1 for one bit.
+    """
+    head = tf.strings.join([file, "\0" * (_DEPTH + 1)])
+    depth = tf.io.decode_raw(tf.strings.substr(head, _DEPTH, 1), tf.uint8)[0]
+    filler = tf.cast(2 ** tf.cast(depth, tf.int32) - 1, tf.float32)
+    none = (depth < 8) & (tf.reduce_max(alpha) <= filler)
+    return tf.where(none, 255.0, alpha)
 
 
 def encode(images) -> tf.Tensor:

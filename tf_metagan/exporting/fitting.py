@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+_SHIFT = 1e-3  # of a pixel
+
 
 def strokes(picture, size: int) -> tf.Tensor:
     """Bring a drawing to a square: shrink by areas, or enlarge and frame.
@@ -11,7 +13,7 @@ def strokes(picture, size: int) -> tf.Tensor:
       size: s, height and width wanted.
 
     Returns:
-      float32 [s, s, c]; values may leave 0 .. 255 a little.
+      float32 [s, s, c], whole levels 0 .. 255.
     """
     sides = tf.cast(tf.shape(picture)[:2], tf.float64)
     longer = tf.reduce_max(sides)
@@ -24,8 +26,7 @@ def strokes(picture, size: int) -> tf.Tensor:
         lambda: _resize(picture, shape, "box"),
         lambda: _resize(picture, shape, "keyscubic"),
     )
-    levels = tf.clip_by_value(tf.round(fitted), 0.0, 255.0)
-    return _frame(levels, shape, size)
+    return _frame(fitted, shape, size)
 
 
 def photograph(picture, size: int) -> tf.Tensor:
@@ -36,7 +37,7 @@ def photograph(picture, size: int) -> tf.Tensor:
       size: s, height and width wanted.
 
     Returns:
-      float32 [s, s, c]; values may leave 0 .. 255 a little.
+      float32 [s, s, c], whole levels 0 .. 255.
     """
     shape = tf.shape(picture)
     side = tf.minimum(shape[0], shape[1])
@@ -47,21 +48,33 @@ def photograph(picture, size: int) -> tf.Tensor:
 
 
 def _resize(picture, shape, kernel: str) -> tf.Tensor:
-    """Resample [h, w, c] with a filter that widens when it shrinks."""
-    before = tf.shape(picture)[:2]
-    scale = tf.cast(shape, tf.float32) / tf.cast(before, tf.float32)
-    (resized,) = tf.unstack(
-        tf.raw_ops.ScaleAndTranslate(
+    """Resample [h, w, c] as Pillow does: lines, then columns, in whole levels.
+
+    The filter widens when it shrinks. With "box" a pixel on the border of two
+    windows belongs to the left one; the operation would give a half to each,
+    hence the small shift.
+    """
+    height, width = tf.unstack(tf.shape(picture)[:2])
+    shift = _SHIFT if kernel == "box" else 0.0
+
+    def along(picture, size, axis: int):
+        before = (height, width)[axis]
+        scale = tf.cast(size[axis], tf.float32) / tf.cast(before, tf.float32)
+        factors = [1.0, 1.0]
+        moves = [0.0, 0.0]
+        factors[axis], moves[axis] = scale, -shift * scale
+        resized = tf.raw_ops.ScaleAndTranslate(
             images=picture[tf.newaxis],
-            size=shape,
-            scale=scale,
-            translation=tf.zeros([2]),
+            size=tf.stack(size),
+            scale=tf.stack(factors),
+            translation=tf.stack(moves),
             kernel_type=kernel,
             antialias=True,
-        ),
-        num=1,
-    )
-    return resized
+        )
+        return tf.clip_by_value(tf.floor(resized[0] + 0.5), 0.0, 255.0)
+
+    lines = along(picture, [height, shape[1]], 1)
+    return along(lines, [shape[0], shape[1]], 0)
 
 
 def _frame(picture, shape, size: int) -> tf.Tensor:

@@ -56,7 +56,7 @@ def images(tensor, image_shape, limits: Limits) -> tf.Tensor:
     """Check [K, H, W, C] images in [-1, 1], K >= 1."""
     return first(
         frame(tensor, image_shape, "K", "images"),
-        count(_number(tensor, image_shape), limits.images, "images"),
+        count(number(tensor, image_shape), limits.images, "images"),
         values(tensor, "images"),
     )
 
@@ -81,18 +81,18 @@ def frame(tensor, image_shape, axes: str, name: str) -> tf.Tensor:
     )
 
 
-def count(number, most: int, what: str) -> tf.Tensor:
+def count(found, most: int, what: str) -> tf.Tensor:
     """Check that there are 1 to `most` of something."""
     return unless(
-        (number >= 1) & (number <= most),
+        (found >= 1) & (found <= most),
         "there are ",
-        number,
+        found,
         f" {what}; expected 1 to {most}",
     )
 
 
-def _number(tensor, image_shape) -> tf.Tensor:
-    """Return how many images there are, whatever the rank is."""
+def number(tensor, image_shape) -> tf.Tensor:
+    """Return how many images there are, int64, whatever the rank is."""
     height, width, channels = image_shape
     pixels = tf.size(tensor, tf.int64)
     return pixels // (height * width * channels)
@@ -120,23 +120,29 @@ def values(tensor, name: str) -> tf.Tensor:
 
 def between(value, low: int, high: int, name: str) -> tf.Tensor:
     """Check a whole number."""
-    # Of the true elements, should somebody send [1] or [] for a scalar.
+    shape = _small_shape_text(value)
     flat = tf.reshape(value, [-1])
     least, most = tf.reduce_min(flat), tf.reduce_max(flat)
-    return unless(
-        (least >= low) & (most <= high),
-        f"{name} is ",
-        least,
-        f"; expected {low} to {high}",
+    return first(
+        unless(
+            tf.equal(shape, ""),
+            f"{name} has the shape [",
+            shape,
+            "]; expected a single number",
+        ),
+        unless(
+            (least >= low) & (most <= high),
+            f"{name} is ",
+            least,
+            f"; expected {low} to {high}",
+        ),
     )
 
 
 def work(steps, images_per_step, limits: Limits) -> tf.Tensor:
     """Check steps, and steps times the images that each looks at."""
-    steps = tf.reshape(steps, [-1])[:1]
-    product = tf.reduce_max(
-        tf.cast(steps, tf.int64) * tf.cast(images_per_step, tf.int64)
-    )
+    most = tf.reduce_max(tf.reshape(steps, [-1]))
+    product = tf.cast(most, tf.int64) * tf.cast(images_per_step, tf.int64)
     return first(
         between(steps, 0, limits.steps, "steps"),
         unless(
@@ -150,12 +156,12 @@ def work(steps, images_per_step, limits: Limits) -> tf.Tensor:
 
 def seed(value) -> tf.Tensor:
     """Check that a seed has two elements."""
-    # The graph optimiser replaces the shape of an input by what the signature
-    # says where that is fully known; it cannot know what `where` finds.
-    found = tf.where(tf.reshape(value, [-1]) >= tf.int64.min)
-    number = tf.shape(found)[0]
+    shape = _small_shape_text(value)
     return unless(
-        tf.equal(number, 2), "seed has ", number, " elements; expected 2"
+        tf.equal(shape, "2"),
+        "seed has the shape [",
+        shape,
+        "]; expected [2]",
     )
 
 
@@ -167,6 +173,16 @@ def diverged(*tensors) -> tf.Tensor:
         "the adaptation diverged: what it led to is not finite; give fewer "
         "steps or other images",
     )
+
+
+def _small_shape_text(value) -> tf.Tensor:
+    """Return the true shape of an input whose shape the signature fixes.
+
+    The graph optimiser replaces the shape of such an input by what the
+    signature says; of what it must first parse it knows nothing.
+    """
+    serial = tf.io.serialize_tensor(value)
+    return shape_text(tf.io.parse_tensor(serial, value.dtype))
 
 
 def _text(value) -> tf.Tensor:

@@ -1,0 +1,29 @@
+"""One export of each kind for all tests."""
+
+import pytest
+
+from tests.exporting import exports
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory):
+    """A run of MAML with learned rates, so that all kinds of weights exist."""
+    run = exports.toy_run(algo="maml", learned_rates="layer_step")
+    return exports.export(run, tmp_path_factory.mktemp("export"))
+
+
+@pytest.fixture(scope="session")
+def exemplar(tmp_path_factory):
+    """A run whose players see the task."""
+    run = exports.toy_run(**exports.EXEMPLAR)
+    return exports.export(run, tmp_path_factory.mktemp("exemplar"))
+
+
+@pytest.fixture(scope="session")
+def session(toy, tmp_path_factory):
+    """Yield the toy export in a TF1 session."""
+    opened = exports.Session(
+        toy.folder, tmp_path_factory.mktemp("raw") / "copy"
+    )
+    yield opened
+    opened.close()
