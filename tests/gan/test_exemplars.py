@@ -327,6 +327,36 @@ def test_adaptation_ends_with_the_memory(steps):
         assert np.any(prior != game.sample(adapted, SEED, 4))
 
 
+def test_one_image_is_remembered_and_teaches_nothing():
+    game = make_game()
+    rule = InnerRule(
+        registry.find(registry.INNER_OPTIMIZERS, "sgd")(),
+        0.1,
+        "none",
+        "reset",
+        2,
+    )
+    rollout = Rollout(
+        game, dict.fromkeys(game.players, rule), (Turn(("d", "g")),)
+    )
+    vars = rollout.init(0)
+
+    @tf.function
+    def adapted(support):
+        return rollout.run(vars, support, None, SEED, 2)[0]
+
+    def moved(support):
+        return any(
+            not np.array_equal(adapted(support).params[p][leaf], x)
+            for p, leaves in vars.params.items()
+            for leaf, x in leaves.items()
+        )
+
+    assert not moved(noise(1)[tf.newaxis])
+    assert adapted(noise(1)[tf.newaxis]).state["memory"]["images"].shape[0] == 1
+    assert moved(noise(2)[tf.newaxis])
+
+
 # Networks.
 
 

@@ -272,7 +272,9 @@ class Rollout:
             modulo their number.
           others: like `support`, or None.
           seed: int64 [2].
-          steps: number of inner steps, >= 0; integer or int32 scalar.
+          steps: number of inner steps, >= 0; integer or int32 scalar. None
+            of them moves anything where a batch has fewer images than the game
+            needs.
 
         Returns:
           (adapted Vars, {metric: [steps]}).
@@ -280,6 +282,9 @@ class Rollout:
         steps = tf.convert_to_tensor(steps, tf.int32)
         dtype = support.dtype
         log = {n: tf.zeros([steps], dtype) for n in self.metric_names()}
+        least = self.game.least_images
+        if least > 1:
+            steps = tf.where(tf.shape(support)[1] < least, 0, steps)
 
         def visit(index, _, moved, log):
             return note(log, index, moved.metrics)

@@ -51,7 +51,8 @@ def exemplar_game(
     Returns:
       A Game with players ("d", "g"). In a batch of n images each is an
       exemplar once and seen p times among the others, so n > p is needed for
-      images to be compared with others only.
+      images to be compared with others only. One image has no other: steps
+      would teach G to copy it, so there is none.
 
     Raises:
       ValueError: the networks do not fit the game.
@@ -106,7 +107,7 @@ def exemplar_game(
         penalty=penalty,
         candidates=candidates,
         view=game.View(show, draw, recall, remember, rate, wrong_share, packed),
-    )._replace(wants_others=wrong_share > 0.0)
+    )._replace(wants_others=wrong_share > 0.0, least_images=2)
 
 
 def _offsets(n, seed):

@@ -54,6 +54,8 @@ class Game(NamedTuple):
       adapts_with_others: whether the inner loop makes use of them as well;
         otherwise they are for the outer loss only, since who adapts a trained
         model has none.
+      least_images: real images that a step of adaptation must have to teach
+        anything.
 
     `real` is [n, H, W, C] in [-1, 1]; `others` the same or None; `seed` int64
     [2]. A game draws as many fakes as there are real images.
@@ -68,6 +70,7 @@ class Game(NamedTuple):
     remember: Callable = lambda vars, support: vars
     wants_others: bool = False
     adapts_with_others: bool = False
+    least_images: int = 1
 
 
 class Shown(NamedTuple):
