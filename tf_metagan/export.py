@@ -8,7 +8,8 @@ import os
 import sys
 from typing import Any
 
-from tf_metagan import cli
+from tf_metagan import cli, evaluate
+from tf_metagan.evaluation.protocol import Protocol
 from tf_metagan.fields import check_all, setting
 from tf_metagan.settings import Settings
 
@@ -161,9 +162,18 @@ def main(settings: Settings[ExportConfig]) -> int:
         terms,
         examples=shown,
         source=source,
-        results=os.path.join(config.run, "eval"),
+        results=results_of(config.run),
     )
     return cli.EXIT_OK
+
+
+def results_of(run: str) -> str:
+    """Return the folder where evaluations of a run are, if there are any.
+
+    >>> results_of("pretrained:mnist")
+    'runs/pretrained_mnist/eval'
+    """
+    return os.path.dirname(evaluate.results_folder(run, Protocol()))
 
 
 def terms_of(config: ExportConfig, run: Any) -> Any:

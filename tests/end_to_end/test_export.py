@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from absl import logging
 
 from tests import runs
 from tf_metagan import assembly, cli, evaluate, export, sampling, serve
@@ -15,38 +16,40 @@ SMALL = ("--tasks=2", "--samples=8", "--curve_tasks=1", "--curve_samples=4")
 
 @pytest.fixture(scope="module")
 def exported(whole, tmp_path_factory):
-    """Export the run in a fresh process: (stderr, folder of the model)."""
+    """Export the run: the folder of the model."""
     assert whole.code == cli.EXIT_OK, whole.err
     folder = tmp_path_factory.mktemp("models") / "toy"
-    code, out, err = runs.process(
-        "tf_metagan.export",
-        f"--run={whole.logdir}",
-        f"--output={folder}",
-        "--default_samples=10",
+    before = logging.get_verbosity()
+    code = cli.run(
+        export.COMMAND,
+        [
+            f"--run={whole.logdir}",
+            f"--output={folder}",
+            "--default_samples=10",
+            "--verbosity=-1",
+        ],
     )
-    assert (code, out) == (cli.EXIT_OK, ""), err
-    return err, folder
+    logging.set_verbosity(before)
+    assert code == cli.EXIT_OK
+    return folder
 
 
-def test_process_writes_a_version_and_says_where(exported):
-    err, folder = exported
-    assert err.splitlines()[-1] == f"INFO:absl:version 1 of toy: {folder}"
-    assert os.listdir(folder) == ["1"]
-    info = json.loads((folder / "1" / "model.json").read_text())
+def test_command_writes_a_version_and_nothing_else(exported):
+    assert os.listdir(exported) == ["1"]
+    info = json.loads((exported / "1" / "model.json").read_text())
     assert info["defaults"]["num_samples"] == 10
     assert info["defaults"]["steps"] == 2
     assert info["limits"]["step_images"] == 800
-    text = (folder / "1" / "README.md").read_text()
+    text = (exported / "1" / "README.md").read_text()
     assert "of classes that it was not trained on" in text
 
 
-def test_another_process_answers_as_sampling_does(exported, whole):
-    _, folder = exported
+def test_export_answers_as_sampling_does(exported, whole):
     run = assembly.load_run(whole.logdir)
     support = np.random.default_rng(0).uniform(-1, 1, [4, 16, 16, 1])
     support = support.astype(np.float32)
     expected = sampling.draw(run, support, num_samples=10, seed=3)
-    found = serve.load(str(folder)).adapt_and_sample(
+    found = serve.load(str(exported)).adapt_and_sample(
         support, seed=rng.make_seed(3)
     )
     np.testing.assert_allclose(found.samples, expected, rtol=1e-3, atol=1e-4)
@@ -71,9 +74,8 @@ def judge(tmp_path_factory):
 def test_evaluation_of_an_export_is_that_of_its_run(
     here, exported, whole, judge, tmp_path
 ):
-    _, folder = exported
     found = {}
-    for name, run in (("run", whole.logdir), ("export", folder)):
+    for name, run in (("run", whole.logdir), ("export", exported)):
         code, _, err = here(
             evaluate.COMMAND,
             f"--run={run}",
@@ -100,10 +102,9 @@ def test_evaluation_of_an_export_is_that_of_its_run(
 
 
 def test_evaluation_beyond_the_limits_is_refused(here, exported, judge):
-    _, folder = exported
     code, _, err = here(
         evaluate.COMMAND,
-        f"--run={folder}",
+        f"--run={exported}",
         f"--critic={judge}",
         "--samples=5000",
         "--curve_tasks=0",
@@ -111,7 +112,7 @@ def test_evaluation_beyond_the_limits_is_refused(here, exported, judge):
     assert code == cli.EXIT_USAGE
     assert "needs samples = 5000 and the export gives at most 4096" in err
     assert "--max_samples=5000" in err
-    assert os.listdir(folder) == ["1"]
+    assert os.listdir(exported) == ["1"]
 
 
 # Errors.

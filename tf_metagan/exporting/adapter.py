@@ -49,10 +49,8 @@ class Adapter(tf.Module):
         layout = Layout(vars)
         for name, function in _functions(engine, layout, terms).items():
             setattr(self, name, function)
-        # Lists that belong to a tf.Module are wrapped, which JSON is not used
-        # to; hence a function.
+        # A list would be wrapped by tf.Module into what JSON does not know.
         self.describe_weights = layout.describe
-        self.num_weights = layout.size
 
 
 def signatures_of(adapter: Adapter) -> dict[str, Callable]:

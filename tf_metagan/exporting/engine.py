@@ -72,6 +72,9 @@ class Engine:
             vars, batches, None, rng.fold(seed, _ADAPT), steps
         )
         names = ("D_loss", "G_loss")
+        # Of fewer images a step does not move anything, nor is it logged.
+        least = algorithm.game.least_images
+        moves = (steps > 0) & (tf.shape(batches)[1] >= least)
 
         def last():
             return [log[name][steps - 1] for name in names]
@@ -82,17 +85,10 @@ class Engine:
             )
             return [outcome.loss["d"], outcome.loss["g"]]
 
-        return Adapted(adapted, *tf.cond(steps > 0, last, measured))
+        return Adapted(adapted, *tf.cond(moves, last, measured))
 
     def adapt_to(self, images, steps, seed) -> Adapted:
-        """Adapt to images [K, H, W, C], K >= 1; every one of them counts.
-
-        Players that see the task compare its images with each other. One image
-        has no other, and steps would only teach them to copy it; what such
-        players draw at step 0 already looks like it.
-        """
-        if self.remembers:
-            steps = tf.where(tf.shape(images)[0] > 1, steps, 0)
+        """Adapt to images [K, H, W, C], K >= 1; every one of them counts."""
         batches = divide(
             images, batch_size=self._terms.batch_size, steps=steps, seed=seed
         )
