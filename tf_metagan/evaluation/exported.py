@@ -1,7 +1,5 @@
 """An exported model as the subject of an evaluation."""
 
-from typing import Any
-
 import numpy as np
 
 from tf_metagan import serve
@@ -67,18 +65,16 @@ def check(model: serve.Model, protocol: Protocol) -> None:
       ValueError: names the limit and the flag that raises it.
     """
     limits = model.info["limits"]
-    steps, samples = [protocol.steps], [protocol.samples]
-    shots = [protocol.shots or model.info["batch_size"]]
+    shots = protocol.shots or model.info["batch_size"]
+    steps, samples = protocol.steps, protocol.samples
+    work = steps * shots
     if protocol.curve_tasks:
-        steps += protocol.curve_steps
-        samples.append(protocol.curve_samples)
-        shots += protocol.curve_shots
-    wanted: dict[str, Any] = {
-        "steps": max(steps),
-        "samples": max(samples),
-        # Fresh images at every step make as many of them.
-        "step_images": max(steps) * max(shots),
-    }
+        work = max(work, steps * max(protocol.curve_shots))
+        steps = max(steps, *protocol.curve_steps)
+        work = max(work, steps * shots)
+        samples = max(samples, protocol.curve_samples)
+    # Fresh images at every step make as many of them.
+    wanted = {"steps": steps, "samples": samples, "step_images": work}
     for name, most in wanted.items():
         if most > limits[name]:
             raise ValueError(
