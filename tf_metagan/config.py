@@ -599,6 +599,19 @@ class Config:
         unit="steps",
         interval="[0, inf)",
     )
+    adapt_batch_size: int | None = setting(
+        None,
+        "Images in each step of adaptation after training. None: "
+        "inner_batch_size.",
+        section=PICTURES,
+        unit="images",
+        interval="[1, inf)",
+    )
+
+    @property
+    def adaptation_batch(self) -> int:
+        """Images in each step of adaptation after training."""
+        return self.adapt_batch_size or self.inner_batch_size
 
     def __post_init__(self) -> None:
         check_all(self)

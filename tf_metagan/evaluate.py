@@ -252,7 +252,7 @@ def build(config: EvaluateConfig) -> Any:
         UnseenTasks(
             images,
             classes=split.test,
-            batch_size=trained.config.inner_batch_size,
+            batch_size=trained.config.adaptation_batch,
             seed=protocol.seed,
         ),
         critic=critic,

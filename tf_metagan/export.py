@@ -193,11 +193,11 @@ def terms_of(config: ExportConfig, run: Any) -> Any:
         steps = trained.inner_steps
     work = config.max_step_images
     if work is None:
-        work = max(1, config.max_steps) * trained.inner_batch_size
+        work = max(1, config.max_steps) * trained.adaptation_batch
     size = trained.image_size
     return Terms(
         image_shape=(size, size, trained.channels or 1),
-        batch_size=trained.inner_batch_size,
+        batch_size=trained.adaptation_batch,
         limits=Limits(
             images=config.max_images,
             steps=config.max_steps,

@@ -124,6 +124,7 @@ class MetaGAN(keras.Model):
                 "outer_clip_value",
                 "inner_batch_size",
                 "adapt_steps",
+                "adapt_batch_size",
             ):
                 self._settings.take(used)
             self._settings.check_all_used()
@@ -390,7 +391,8 @@ class MetaGAN(keras.Model):
 
         Args:
           images: [n, H, W, C], uint8, or floating in [-1, 1]; n >= 1. More
-            than inner_batch_size are divided over the steps.
+            than adapt_batch_size, or inner_batch_size, are divided over the
+            steps.
           steps: steps of adaptation; adapt_steps, else inner_steps, if None.
           seed: equal seeds give equal results.
 
@@ -412,7 +414,7 @@ class MetaGAN(keras.Model):
             )
         batches = sampling.step_batches(
             model_checks.as_support(images, image_shape=self._image_shape()),
-            batch_size=values.inner_batch_size,
+            batch_size=values.adaptation_batch,
             steps=steps,
             seed=seed,
         )

@@ -69,7 +69,7 @@ def draw(
         steps = config.inner_steps
     batches = step_batches(
         support,
-        batch_size=config.inner_batch_size,
+        batch_size=config.adaptation_batch,
         steps=steps,
         seed=seed,
     )

@@ -36,6 +36,7 @@ _OWN = (
     "dry_run",
     "panel_tasks",
     "adapt_steps",
+    "adapt_batch_size",
 )
 
 # What may change when a run goes on. Everything else makes it another run.

@@ -21,7 +21,7 @@ _ADAPT, _SAMPLE = range(2)
 
 # Sections of settings that change no answer, and what of them does.
 _UNCOUNTED = (config.RUN, config.PICTURES)
-_COUNTED = ("algo", "seed", "precision")
+_COUNTED = ("algo", "seed", "precision", "adapt_batch_size")
 
 
 class Subject(Protocol):

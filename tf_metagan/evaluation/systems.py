@@ -29,7 +29,12 @@ ROWS = (
     Row("metasgd", "MetaSGD-GAN", "flags/table/{dataset}_metasgd.flags", 1),
     Row("maml", "MAML-GAN", "flags/table/{dataset}_maml.flags"),
     Row("fomaml", "FOMAML-GAN", "flags/table/{dataset}_fomaml.flags"),
-    Row("ours", "ours", "flags/ours_{dataset}.flags"),
+    Row(
+        "ours",
+        "ours",
+        "flags/ours_{dataset}.flags",
+        start="flags/ours_{dataset}_start.flags",
+    ),
 )
 DATASETS = ("mnist", "omniglot")
 
