@@ -277,6 +277,9 @@ def test_few_shot_lines_use_the_same_run(tmp_path, commands):
         "MAML-GAN, 16-shot",
     ]
     assert [c["values"]["nll"]["mean"] for c in found] == [1.25, 2.25, 17.25]
+    text = (tmp_path / "table.md").read_text()
+    for told in ("10 steps, fresh images", "10 steps, 1 image |", "16 images"):
+        assert told in text
     # The paper has no such rows.
     assert [c["published"] is None for c in found] == [False, True, True]
 

@@ -200,9 +200,12 @@ def _adaptation(facts: Mapping[str, Any]) -> str:
     if "steps" not in facts:
         return EMPTY
     shots = facts.get("shots")
-    images = f"{shots} images" if shots else "fresh images"
-    steps = facts["steps"]
-    return f"{steps} step{'s' if steps != 1 else ''}, {images}"
+    images = _several(shots, "image") if shots else "fresh images"
+    return f"{_several(facts['steps'], 'step')}, {images}"
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _count(value: int | None) -> str:
