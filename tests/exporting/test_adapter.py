@@ -202,7 +202,8 @@ def test_methods_work_in_a_pipeline(toy):
     )
     for found, given in zip(drawn, (support[:3], support[3:]), strict=True):
         alone = toy.model.adapt_and_sample(given, num_samples=2).samples
-        np.testing.assert_array_equal(found, alone)
+        # A pipeline's graph is optimised in another way than an eager call.
+        np.testing.assert_allclose(found, alone, **NEAR)
 
 
 # Players that see the task.
