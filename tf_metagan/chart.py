@@ -15,7 +15,7 @@ _RULE = (225, 225, 225)
 _COLORS = ((31, 98, 168), (201, 92, 30), (44, 135, 72), (129, 76, 160))
 _FONT_SIZE = 14
 _WIDTH, _HEIGHT = 400, 260  # of the area of a panel in which lines are drawn
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 56, 58
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 28, 56, 58
 _TICKS = 5
 _DOTS = 30  # points of a line above which they are not marked
 
