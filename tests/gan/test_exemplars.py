@@ -296,9 +296,7 @@ def test_candidates_of_an_image_meet_the_same_support_images():
     np.testing.assert_array_equal(kept, drawn[::4])
 
 
-@pytest.mark.parametrize("steps", [0, 2])
-def test_adaptation_ends_with_the_memory(steps):
-    game = make_game()
+def make_rollout(game):
     rule = InnerRule(
         registry.find(registry.INNER_OPTIMIZERS, "sgd")(),
         0.1,
@@ -306,9 +304,13 @@ def test_adaptation_ends_with_the_memory(steps):
         "reset",
         2,
     )
-    rollout = Rollout(
-        game, dict.fromkeys(game.players, rule), (Turn(("d", "g")),)
-    )
+    return Rollout(game, dict.fromkeys(game.players, rule), (Turn(("d", "g")),))
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_adaptation_ends_with_the_memory(steps):
+    game = make_game()
+    rollout = make_rollout(game)
     vars = rollout.init(0)
     support = tf.stack([noise(4), noise(4, 1)])
     adapted, _ = rollout.run(vars, support, None, SEED, steps)
@@ -329,16 +331,7 @@ def test_adaptation_ends_with_the_memory(steps):
 
 def test_one_image_is_remembered_and_teaches_nothing():
     game = make_game()
-    rule = InnerRule(
-        registry.find(registry.INNER_OPTIMIZERS, "sgd")(),
-        0.1,
-        "none",
-        "reset",
-        2,
-    )
-    rollout = Rollout(
-        game, dict.fromkeys(game.players, rule), (Turn(("d", "g")),)
-    )
+    rollout = make_rollout(game)
     vars = rollout.init(0)
 
     @tf.function

@@ -78,13 +78,13 @@ def refine(folder: Path) -> None:
 
 
 def _problems(model: Any) -> Iterator[str]:
-    for graph in model.meta_graphs:
-        own = {f.signature.name for f in graph.graph_def.library.function}
-        for function in graph.graph_def.library.function:
-            yield from _compiled(function.attr, function.signature.name)
-        for node in _nodes(model):
-            if node.op not in own:
-                yield from _unfit(node)
+    functions = list(_functions(model))
+    own = {function.signature.name for function in functions}
+    for function in functions:
+        yield from _compiled(function.attr, function.signature.name)
+    for node in _nodes(model):
+        if node.op not in own:
+            yield from _unfit(node)
 
 
 def _unfit(node: Any) -> Iterator[str]:
@@ -106,5 +106,11 @@ def _compiled(attributes: Any, owner: str) -> Iterator[str]:
 def _nodes(model: Any) -> Iterator[Any]:
     for graph in model.meta_graphs:
         yield from graph.graph_def.node
-        for function in graph.graph_def.library.function:
-            yield from function.node_def
+    for function in _functions(model):
+        yield from function.node_def
+
+
+def _functions(model: Any) -> Iterator[Any]:
+    for graph in model.meta_graphs:
+        # The name of the field is that of the FunctionDefLibrary proto.
+        yield from graph.graph_def.library.function
