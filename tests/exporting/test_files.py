@@ -338,3 +338,16 @@ def test_images_of_the_picture_may_be_absent(toy):
     assert example.images.shape == (8, 16, 16, 1)
     toy.model.adapt_and_sample(example.images)
     assert images(1).shape == (1, 16, 16, 1)
+
+
+def test_unrelated_results_around_are_not_read(toy, tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "results.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    write.export(
+        toy.run,
+        tmp_path / "again",
+        toy.terms,
+        examples=[card.Example("noise", images(3))],
+    )
+    assert (tmp_path / "again" / "1" / "model.json").exists()

@@ -53,7 +53,7 @@ def make(
     folder: Path,
     name: str,
     version: int,
-    results: Path,
+    results: Path | None,
 ) -> dict[str, Any]:
     """Return the content of model.json, plain values.
 
@@ -64,7 +64,8 @@ def make(
       folder: of the SavedModel, already written.
       name: of the model.
       version: its number.
-      results: folder of evaluations of the run, which may not exist.
+      results: folder of evaluations of the run, which may not exist; None:
+        there are none.
     """
     values = run.settings.config
     height, width, channels = terms.image_shape
@@ -160,7 +161,7 @@ def _tensors(infos: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def metrics(results: Path, weights: str) -> dict[str, Any]:
+def metrics(results: Path | None, weights: str) -> dict[str, Any]:
     """Return the numbers of evaluations of exactly these weights.
 
     Args:
@@ -170,7 +171,9 @@ def metrics(results: Path, weights: str) -> dict[str, Any]:
     Returns:
       {protocol: {"critic", "metrics"}}; empty where there are none.
     """
-    found = {}
+    found: dict[str, Any] = {}
+    if results is None:
+        return found
     for path in sorted(results.glob(f"*/{store.RESULTS_FILE}")):
         content = store.read_results(path.parent)
         if content["subject"]["weights"] == weights:

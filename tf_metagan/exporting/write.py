@@ -28,7 +28,7 @@ def export(
     *,
     examples: list[Example],
     source: str = "of classes that it was not trained on",
-    results: str | Path = "",
+    results: str | Path | None = None,
 ) -> Path:
     """Write a trained run as the next version of a servable model.
 
@@ -38,7 +38,8 @@ def export(
       terms: sizes, limits, defaults.
       examples: what the picture of the model card shows; may be empty.
       source: where the examples are from.
-      results: folder of evaluations of the run, which may not exist.
+      results: folder of evaluations of the run, which may not exist; None:
+        there are none.
 
     Returns:
       The folder of the version.
@@ -67,7 +68,7 @@ def export(
             folder=folder,
             name=name,
             version=version,
-            results=Path(results),
+            results=None if results is None else Path(results),
         )
         record.write(folder, content)
         # From here on only what was written is used.
