@@ -233,6 +233,14 @@ class Config:
         unit="pixels",
         interval="[0, inf)",
     )
+    elastic_classes: float = setting(
+        0.0,
+        "Strength of a smooth random distortion that all images of a task "
+        "share, as if they were of another class; 0 is off.",
+        section=DATA,
+        unit="pixels",
+        interval="[0, inf)",
+    )
 
     architecture: str = setting(
         "dcgan",

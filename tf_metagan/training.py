@@ -95,6 +95,7 @@ def train(settings: Settings[Config]) -> int:
         meta_batch=config.panel_tasks,
         rotate_classes=False,
         elastic=0.0,
+        elastic_classes=0.0,
     )
 
     # The variables that the meta-learning rule learns.

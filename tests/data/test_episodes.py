@@ -195,6 +195,7 @@ CHANGES = [
     {"shots": 3},
     {"shots": 6},
     {"rotate_classes": True, "others": True, "elastic": 1.0},
+    {"shots": 3, "others": True, "elastic_classes": 1.0},
 ]
 
 
@@ -391,6 +392,27 @@ def test_elastic_of_strength_zero_is_identity(arrows):
     assert_equal(
         plain, sampler(arrows, classes=[4, 6, 9], elastic=0.0).batch(0)
     )
+
+
+@pytest.mark.parametrize("elastic", [0.0, 0.5])
+def test_elastic_classes_bends_all_images_of_a_task_alike(arrows, elastic):
+    given = {"classes": [4, 6, 9], "elastic": elastic}  # one image each
+    plain = sampler(arrows, **given).batch(0)
+    bent = sampler(arrows, **given, elastic_classes=1.0).batch(0)
+    np.testing.assert_array_equal(plain.label, bent.label)
+    assert 0 < np.abs(plain.query - bent.query).mean() < 0.1
+    for support, query in zip(bent.support, bent.query, strict=True):
+        images = tf.concat([support, query], axis=0)
+        assert (images == images[0, 0]).numpy().all() == (elastic == 0)
+
+
+def test_elastic_classes_bends_each_task_and_each_other_its_own_way(arrows):
+    given = {"classes": [4, 6], "meta_batch": 8, "others": True}
+    bent = sampler(arrows, **given, elastic_classes=1.0).batch(0)
+    first = bent.support[:, 0, 0].numpy()
+    assert len(np.unique(first, axis=0)) == len(first)
+    others = bent.others.numpy().reshape(-1, *bent.others.shape[3:])
+    assert len(np.unique(others, axis=0)) == len(others)
 
 
 def test_sampler_keeps_only_images_of_its_classes(source):

@@ -25,6 +25,8 @@ _STREAMS = (
     "warp_support",
     "warp_query",
     "warp_others",
+    "warp_class",
+    "warp_other_class",
 )
 
 
@@ -56,6 +58,9 @@ class EpisodeSampler:
         times the memory.
       elastic: root mean square, in pixels, of a smooth random displacement of
         every image; 0 is off.
+      elastic_classes: the same for a displacement that all images of a task
+        share, which makes another class of it; its label stays. Of `others`,
+        each image has its own.
       others: whether to draw as many images of other classes; each is of a
         class drawn uniformly, independently of the rest.
       other_classes: class ids that `others` may come from; None for
@@ -93,6 +98,7 @@ class EpisodeSampler:
         seed: int = 0,
         rotate_classes: bool = False,
         elastic: float = 0.0,
+        elastic_classes: float = 0.0,
         others: bool = False,
         other_classes: Sequence[int] | None = None,
         dtype: str = "float32",
@@ -105,6 +111,7 @@ class EpisodeSampler:
         self._shots = shots
         self._seed = seed
         self._elastic = elastic
+        self._elastic_classes = elastic_classes
         self._dtype = tf.as_dtype(dtype)
         self._span = int(class_images.label[-1]) + 1
         self._names = dict(
@@ -192,11 +199,20 @@ class EpisodeSampler:
             support, query = self._choose(drawn, tf.gather(self._size, row))
             others = None
             if self._other_kinds is not None:
-                places = self._choose_others(drawn, kind)
-                others = self._fetch(places, drawn.get("warp_others"))
+                others = self._fetch(
+                    self._choose_others(drawn, kind),
+                    self._knots(drawn, "others", drawn.get("warp_other_class")),
+                )
+            shared = drawn.get("warp_class")
+            if shared is not None:
+                shared = shared[:, tf.newaxis, tf.newaxis]
             return TaskBatch(
-                support=self._fetch(first + support, drawn.get("warp_support")),
-                query=self._fetch(first + query, drawn.get("warp_query")),
+                support=self._fetch(
+                    first + support, self._knots(drawn, "support", shared)
+                ),
+                query=self._fetch(
+                    first + query, self._knots(drawn, "query", shared)
+                ),
                 others=others,
                 label=tf.gather(self._label, row) + quarters * self._span,
                 seed=drawn["seed"],
@@ -214,12 +230,17 @@ class EpisodeSampler:
         if self._other_kinds is not None:
             shapes["other_kind"] = self._batch_shape
             shapes["other_image"] = self._batch_shape
+        knots = (warp.GRID, warp.GRID, 2)
         if self._elastic:
-            knots = (warp.GRID, warp.GRID, 2)
             shapes["warp_support"] = support + knots
             shapes["warp_query"] = self._batch_shape + knots
-            if self._other_kinds is not None:
+        if self._elastic_classes:
+            shapes["warp_class"] = knots
+        if self._other_kinds is not None:
+            if self._elastic:
                 shapes["warp_others"] = self._batch_shape + knots
+            if self._elastic_classes:
+                shapes["warp_other_class"] = self._batch_shape + knots
         return shapes
 
     def _stream_type(self, name: str) -> tf.DType:
@@ -282,15 +303,36 @@ class EpisodeSampler:
         within = drawn["other_image"] % tf.gather(self._size, row)
         return tf.gather(self._first, row) + quarters * self._count + within
 
-    def _fetch(self, places: tf.Tensor, knots: tf.Tensor | None) -> tf.Tensor:
+    def _knots(
+        self, drawn: dict[str, tf.Tensor], name: str, shared: tf.Tensor | None
+    ) -> tf.Tensor | float:
+        """Add what bends every image and what bends a class, in pixels.
+
+        Args:
+          drawn: streams, each with a leading task axis.
+          name: support, query or others.
+          shared: of the classes, [tasks, steps | 1, batch | 1, GRID, GRID, 2].
+
+        Returns:
+          [tasks, steps, batch, GRID, GRID, 2], or 0 if nothing is bent.
+        """
+        knots = 0.0
+        if self._elastic:
+            knots += self._elastic * drawn[f"warp_{name}"]
+        if shared is not None:
+            knots += self._elastic_classes * shared
+        return knots
+
+    def _fetch(self, places: tf.Tensor, knots: tf.Tensor | float) -> tf.Tensor:
         """Fetch images [..., H, W, C], convert and distort them."""
         images = tf.cast(tf.gather(self._images, places), self._dtype)
         images = (images - 127.5) * (1 / 127.5)  # as base.to_range
-        if knots is None:
+        if not tf.is_tensor(knots):
             return images
         flat = tf.reshape(images, [-1, *images.shape[-3:]])
+        knots = tf.broadcast_to(knots, [*images.shape[:-3], *knots.shape[-3:]])
         knots = tf.reshape(knots, [-1, *knots.shape[-3:]])
-        bent = warp.elastic(flat, knots, strength=self._elastic)
+        bent = warp.elastic(flat, knots, strength=1.0)
         return tf.reshape(bent, images.shape)
 
 
