@@ -3,6 +3,7 @@
 #   make demo    train on drawn glyphs, no download; leaves pictures in runs/demo
 #   make test    style, types and all tests
 #   make bench   speed of the meta-step
+#   make addons  TensorFlow Addons beside TensorFlow 2.15, on Python 3.11
 #   make check   as test, in an environment of your own: make check BIN=DIR/bin
 #   make clean   remove the virtual environment and caches, keep runs/
 #
@@ -11,11 +12,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN ?= $(VENV)/bin
+ADDONS = .venv-addons
 PIP_INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--quiet --constraint constraints.txt
 PACKAGING = setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test bench check lint types pytest clean
+.PHONY: demo test bench addons check lint types pytest clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -28,6 +30,8 @@ test: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.meta_step
+
+addons: $(ADDONS)/installed
 
 check: lint types pytest
 
@@ -51,6 +55,15 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
+$(ADDONS)/installed: setup.cfg constraints-addons.txt
+	@command -v python3.11 >/dev/null || { \
+		echo "TensorFlow Addons needs Python 3.11, and there is no" \
+			"python3.11 here." >&2; exit 1; }
+	python3.11 -m venv --clear $(ADDONS)
+	$(ADDONS)/bin/python -m pip install --disable-pip-version-check --quiet \
+		--constraint constraints-addons.txt --editable '.[addons]'
+	@touch $@
+
 # TensorFlow has no builds for other versions of Python.
 $(VENV)/made:
 	@command -v $(PYTHON) >/dev/null || { \
@@ -70,6 +83,6 @@ $(VENV)/made:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(ADDONS) build dist *.egg-info
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
