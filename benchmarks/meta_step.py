@@ -9,36 +9,24 @@ This process imports neither TensorFlow nor PyTorch.
 """
 
 import argparse
-import gc
-import importlib.metadata
-import importlib.util
+import functools
 import json
-import os
 import pathlib
-import platform
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 import benchmarks
-from benchmarks import Workload
+from benchmarks import Workload, facts, processes
 
 FORMAT = 1
 ALGOS = ("fomaml", "maml", "reptile")
 RESULTS = pathlib.Path(__file__).parent / "results" / "meta_step.json"
 
-_PAUSE = 0.02  # lets the threads of the last turn's process fall asleep
-_BUSY = 0.1  # share of the cores used by others that a table points out
-_MALLOC = {  # glibc takes no threshold above 32 MB
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),
-    "MALLOC_TRIM_THRESHOLD_": str(2**40),
-}
 _FAST = {"conv": "adjoint", "leaky": "function"}
 _KEEP = {**_FAST, "malloc": True}
 _BEST = {**_KEEP, "layout": "channels_last", "joined": True}
@@ -88,7 +76,9 @@ class Case(NamedTuple):
         given = {"TF_CPP_MIN_LOG_LEVEL": "2"}
         if self.side == "torch":
             given["OMP_NUM_THREADS"] = str(self.intra)
-            return given | (_MALLOC if self.options.get("malloc") else {})
+            return given | (
+                processes.MALLOC if self.options.get("malloc") else {}
+            )
         if self.inter:
             given["TF_NUM_INTEROP_THREADS"] = str(self.inter)
             given["TF_NUM_INTRAOP_THREADS"] = str(self.intra)
@@ -244,36 +234,11 @@ def _feed(workload: Workload):
 # ------------------------------------------------------------ inside a worker
 
 
-def serve(case: Case, *, cores: int) -> None:
-    """Be the process of one contestant: a step for every line on stdin."""
-    _pin(cores)
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not mix with the replies
+def step_of(case: Case) -> Callable[[], dict | None]:
+    """Return a function that runs one meta-step of a contestant."""
     if case.side == "library":
-        step = make_tensorflow_step(case, seed=0)
-    else:
-        step = _torch_step(case)
-    gc.collect()
-    baseline = _memory_mb("VmRSS")
-    _forget_peak()
-    resting = time.process_time()
-    print(json.dumps({"baseline_mb": baseline}), file=replies, flush=True)
-    for _ in sys.stdin:
-        busy, cpu = _machine_seconds(), time.process_time()
-        idle = cpu - resting
-        start = time.perf_counter()
-        extra = step() or {}
-        wall = time.perf_counter() - start
-        resting = time.process_time()
-        reply = {
-            "wall": wall,
-            "cpu": resting - cpu,
-            "idle_cpu": idle,
-            "others_cpu": _machine_seconds() - busy - (resting - cpu),
-            "peak_mb": _memory_mb("VmHWM"),
-            **extra,
-        }
-        print(json.dumps(reply), file=replies, flush=True)
+        return make_tensorflow_step(case, seed=0)
+    return _torch_step(case)
 
 
 def _torch_step(case: Case):
@@ -285,46 +250,6 @@ def _torch_step(case: Case):
     torch.set_flush_denormal(True)  # TensorFlow always does
     variant = torch_meta_step.Variant(**case.options)
     return torch_meta_step.make_step(case.workload, variant, seed=0)
-
-
-def _pin(cores: int) -> None:
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _machine_seconds() -> float:
-    """CPU seconds all processes of the machine have used; 0 where unknown."""
-    try:
-        line = pathlib.Path("/proc/stat").read_text().partition("\n")[0]
-    except FileNotFoundError:
-        return 0.0
-    user, nice, system, _, _, irq, softirq = map(int, line.split()[1:8])
-    ticks = user + nice + system + irq + softirq
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _memory_mb(field: str) -> float | None:
-    """Return VmRSS or VmHWM of this process; None where unknown."""
-    try:
-        status = pathlib.Path("/proc/self/status").read_text()
-    except FileNotFoundError:
-        return None
-    (line,) = (x for x in status.splitlines() if x.startswith(field + ":"))
-    return int(line.split()[1]) / 1024
-
-
-def _forget_peak() -> None:
-    """Let VmHWM start again, so that imports do not count."""
-    try:
-        pathlib.Path("/proc/self/clear_refs").write_text("5")
-    except OSError as error:
-        print(f"peaks include imports: {error}", file=sys.stderr)
 
 
 # ------------------------------------------------------------- the race
@@ -368,97 +293,37 @@ class Row(NamedTuple):
     ratio: float | None = None
 
 
-class Worker:
-    """The parent's end of one contestant's process."""
+def _start(case: Case, cores: int) -> processes.Worker:
+    return processes.Worker(
+        f"{case.side} ({case.label})",
+        "benchmarks.meta_step",
+        [f"--worker={json.dumps(case)}"],
+        cores=cores,
+        environment=case.environment(),
+    )
 
-    def __init__(self, case: Case, *, cores: int):
-        """Start the process; `turn` waits until it is ready."""
-        self.case = case
-        self.turns: list[dict] = []
-        self.seconds = 0.0
-        self._cores = cores
-        self._baseline: float | None = None
-        self._errors = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "benchmarks.meta_step",
-                f"--cores={cores}",
-                f"--worker={json.dumps(case)}",
-            ],
-            cwd=pathlib.Path(__file__).parents[1],
-            env=os.environ | case.environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
 
-    def ready(self) -> None:
-        """Wait until everything but the first meta-step is done."""
-        self._baseline = self._read()["baseline_mb"]
-
-    def turn(self) -> None:
-        """Run one meta-step."""
-        try:
-            self._process.stdin.write("\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the process is dead, and _read says why
-        self.turns.append(self._read())
-        self.seconds += self.turns[-1]["wall"]
-
-    def stop(self) -> None:
-        """End the process."""
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
-        self._errors.close()
-
-    def row(self) -> Row:
-        """Sum up."""
-        first, *timed = self.turns
-        peak = max((x["peak_mb"] or 0.0 for x in self.turns), default=0.0)
-        walls = [x["wall"] for x in timed]
-
-        free = (os.cpu_count() or self._cores) - self._cores
-
-        return Row(
-            side=self.case.side,
-            label=self.case.label,
-            threads=self.case.threads,
-            algo=self.case.workload.algo,
-            steps=self.case.workload.steps,
-            turns=len(timed),
-            median_s=statistics.median(walls),
-            min_s=min(walls),
-            cpu_s=statistics.median(x["cpu"] for x in timed) / self._cores,
-            first_s=first["wall"],
-            baseline_mb=self._baseline,
-            growth_mb=peak - self._baseline if self._baseline else None,
-            others=statistics.median(
-                max(0.0, x["others_cpu"] / x["wall"] - free) / self._cores
-                for x in timed
-            ),
-            wait=statistics.median(x["wait"] / x["wall"] for x in timed)
-            if "wait" in first
-            else None,
-        )
-
-    def _read(self) -> dict:
-        line = self._process.stdout.readline()
-        if line:
-            return json.loads(line)
-        code = self._process.wait()
-        self._errors.seek(0)
-        tail = "".join(self._errors.readlines()[-20:])
-        raise RuntimeError(
-            f"the process of {self.case.side} ({self.case.label}) ended with "
-            f"code {code} before it answered; expected one line for each "
-            "meta-step. Mend what its last words say, or use smaller sizes "
-            f"if there are none (killed for lack of memory?):\n{tail}"
-        )
+def _row(case: Case, worker: processes.Worker, *, cores: int) -> Row:
+    first, *timed = worker.turns
+    walls = [x["wall"] for x in timed]
+    return Row(
+        side=case.side,
+        label=case.label,
+        threads=case.threads,
+        algo=case.workload.algo,
+        steps=case.workload.steps,
+        turns=len(timed),
+        median_s=statistics.median(walls),
+        min_s=min(walls),
+        cpu_s=statistics.median(x["cpu"] for x in timed) / cores,
+        first_s=first["wall"],
+        baseline_mb=worker.baseline,
+        growth_mb=worker.growth(),
+        others=worker.others(),
+        wait=statistics.median(x["wait"] / x["wall"] for x in timed)
+        if "wait" in first
+        else None,
+    )
 
 
 def race(
@@ -476,20 +341,15 @@ def race(
     Returns:
       A row for each case.
     """
-    workers = []
-    try:
-        for case in cases:
-            workers.append(Worker(case, cores=cores))
-            workers[-1].ready()
-        for number in range(rounds + 1):
-            for worker in workers:
-                if number < 2 or worker.seconds < seconds:
-                    time.sleep(_PAUSE)
-                    worker.turn()
-        return [worker.row() for worker in workers]
-    finally:
-        for worker in workers:
-            worker.stop()
+    workers = processes.take_turns(
+        [functools.partial(_start, case, cores) for case in cases],
+        rounds=rounds,
+        seconds=seconds,
+    )
+    return [
+        _row(case, worker, cores=cores)
+        for case, worker in zip(cases, workers, strict=True)
+    ]
 
 
 # ----------------------------------------------------------- what is raced
@@ -673,121 +533,51 @@ _TRIED = (
 # ------------------------------------------------------------------ report
 
 
-def machine(cores: int) -> dict[str, object]:
-    """Return facts about this machine and its software."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "cores_used": cores,
-        "memory_gb": _total_memory_gb(),
-        "load_at_start": round(os.getloadavg()[0], 2),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        **{name: _version(name) for name in ("tensorflow", "keras", "torch")},
-        "commit": _commit(),
-    }
-
-
-def _processor() -> str:
-    try:
-        text = pathlib.Path("/proc/cpuinfo").read_text()
-    except FileNotFoundError:
-        return platform.processor()
-    names = [x for x in text.splitlines() if x.startswith("model name")]
-    return names[0].partition(":")[2].strip() if names else platform.machine()
-
-
-def _total_memory_gb() -> float:
-    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return round(size / 2**30, 1)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    done = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=pathlib.Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or None
-
-
 _COLUMNS = (
     ("algorithm", lambda row: row.algo),
     ("k", lambda row: str(row.steps)),
     ("contestant", lambda row: f"{row.side}: {row.label}"),
     ("threads", lambda row: row.threads),
-    ("median s", lambda row: _number(row.median_s) + _star(row)),
-    ("min s", lambda row: _number(row.min_s)),
-    ("CPU s / cores", lambda row: _number(row.cpu_s)),
-    ("first call s", lambda row: _number(row.first_s)),
-    ("peak MB", lambda row: _number(row.growth_mb)),
-    ("waiting", lambda row: _percent(row.wait)),
-    ("torch / this", lambda row: _number(row.ratio)),
+    (
+        "median s",
+        lambda row: facts.number(row.median_s) + facts.star(row.others),
+    ),
+    ("min s", lambda row: facts.number(row.min_s)),
+    ("CPU s / cores", lambda row: facts.number(row.cpu_s)),
+    ("first call s", lambda row: facts.number(row.first_s)),
+    ("peak MB", lambda row: facts.number(row.growth_mb)),
+    ("waiting", lambda row: facts.percent(row.wait)),
+    ("torch / this", lambda row: facts.number(row.ratio)),
 )
 
 
-def table(rows: Iterable[Row]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """Return a Markdown table; columns in which nothing stands are left out."""
-    cells = [[show(row) for _, show in _COLUMNS] for row in rows]
-    kept = [i for i in range(len(_COLUMNS)) if any(line[i] for line in cells)]
-    heads = [_COLUMNS[i][0] for i in kept]
-    lines = [heads, ["---"] * len(kept), *([r[i] for i in kept] for r in cells)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _number(x: float | None) -> str:
-    """Three significant digits."""
-    if x is None:
-        return ""
-    return f"{x:.0f}" if abs(x) >= 100 else f"{x:#.3g}"
-
-
-def _percent(x: float | None) -> str:
-    return "" if x is None else f"{100 * x:.1f} %"
-
-
-def _star(row: Row) -> str:
-    return "*" if row.others > _BUSY else ""
+    return facts.table(_COLUMNS, rows)
 
 
 def markdown(report: dict) -> str:
     """Return the whole report as Markdown."""
-    sizes, facts = report["workload"], report["machine"]
+    sizes, known = report["workload"], report["machine"]
     out = [
         "# Speed of the meta-step\n\n",
         f"`{report['command']}`\n\n",
         f"{sizes['tasks']} tasks, {sizes['batch']} images of 28x28x1 in a "
         f"batch, width {sizes['width']}, {sizes['dtype']}; networks and losses "
         "as in `benchmarks/__init__.py`.\n\n",
-        *(f"- {name}: {fact}\n" for name, fact in facts.items() if fact),
+        *facts.lines(known),
         "\nThreads are operations at a time / threads of one operation. The "
         "first call includes tracing. Peak MB is resident memory above that "
         "before the first call. CPU s / cores does not suffer from what else "
         f"the machine does; a * marks rows during which other processes used "
-        f"more than {100 * _BUSY:.0f} % of it.\n",
+        f"more than {100 * facts.BUSY:.0f} % of it.\n",
     ]
-    if not facts["torch"]:
+    if not known["torch"]:
         out.append("\nPyTorch was not installed, so nothing was compared.\n")
     for section in report["sections"]:
         out.append(f"\n## {section['title']}\n\n{section['note']}\n\n")
-        out.append(table(Row(**row) for row in section["rows"]))
+        out.append(table([Row(**row) for row in section["rows"]]))
     return "".join(out)
-
-
-def save(report: dict, path: pathlib.Path) -> None:
-    """Write `path` (JSON) and the same in Markdown beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n")
-    path.with_suffix(".md").write_text(markdown(report))
 
 
 # ----------------------------------------------------------------- command
@@ -797,10 +587,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and run; see the docstring of the module."""
     parser = _parser()
     args = parser.parse_args(argv)
-    cores = min(args.cores, _usable_cores())
+    cores = min(args.cores, processes.usable_cores())
     if args.worker:
         side, label, workload, *rest = json.loads(args.worker)
-        serve(Case(side, label, Workload(*workload), *rest), cores=cores)
+        case = Case(side, label, Workload(*workload), *rest)
+        processes.answer_turns(functools.partial(step_of, case), cores=cores)
         return
     algos = args.algos.split(",")
     if unknown := sorted(set(algos) - set(ALGOS)):
@@ -815,13 +606,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"got {args.steps}, {args.tasks}, {args.batch}, {args.width} and "
             f"{args.cores}, expected at least 1 of each."
         )
-    facts = machine(cores)
+    known = facts.machine(cores)
     start = time.monotonic()
 
     def say(text: str) -> None:
         print(f"[{time.monotonic() - start:4.0f} s] {text}", file=sys.stderr)
 
-    if not facts["torch"]:
+    if not known["torch"]:
         say('PyTorch is absent; "pip install torch" brings its rows')
     report = {
         "format": FORMAT,
@@ -829,7 +620,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             ["python -m benchmarks.meta_step", *(argv or sys.argv[1:])]
         ),
         "workload": sizes._asdict(),
-        "machine": facts,
+        "machine": known,
         "sections": [],
     }
     sections = measure(
@@ -837,13 +628,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         algos,
         QUICK if args.quick else FULL,
         cores=cores,
-        torch=bool(facts["torch"]),
+        torch=bool(known["torch"]),
         say=say,
     )
     for section in sections:
         rows = [row._asdict() for row in section["rows"]]
         report["sections"].append({**section, "rows": rows})
-    save(report, args.output)
+    facts.save(report, markdown(report), args.output)
     print(markdown(report))
     say(f"written: {args.output} and {args.output.with_suffix('.md').name}")
 

@@ -9,6 +9,7 @@ in the order of `benchmarks.shapes`; `to_torch` and `to_keras` convert.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from concurrent import futures
 from typing import NamedTuple
@@ -205,34 +206,49 @@ def _up(y, w, b, variant):
 
 
 def generator(weights: Weights, z: torch.Tensor, variant: Variant):
-    """Return images [n, 1, 28, 28] of latents [n, 64]."""
-    project, project_bias, up1, up1_bias, up2, up2_bias = weights
+    """Return images [n, 1, H, W] of latents [n, size].
+
+    Args:
+      weights: of a dense layer, then of transposed convolutions.
+      z: latents.
+      variant: how.
+    """
+    project, project_bias, *ups = weights
+    side = math.isqrt(project.shape[1] // ups[0].shape[0])
     x = _leaky(torch.addmm(project_bias, z, project), variant)
     if variant.layout == "channels_last":
-        x = x.view(z.shape[0], 7, 7, -1).permute(0, 3, 1, 2)
+        x = x.view(z.shape[0], side, side, -1).permute(0, 3, 1, 2)
     else:
-        x = x.view(z.shape[0], -1, 7, 7)
-    x = _leaky(_up(x, up1, up1_bias, variant), variant)
-    up2 = _one_channel(up2, variant)
-    return torch.tanh(_up(x, up2, up2_bias, variant))
+        x = x.view(z.shape[0], -1, side, side)
+    *hidden, (last, last_bias) = _pairs(ups)
+    for up, bias in hidden:
+        x = _leaky(_up(x, up, bias, variant), variant)
+    last = _one_channel(last, variant)
+    return torch.tanh(_up(x, last, last_bias, variant))
 
 
 def critic(weights: Weights, x: torch.Tensor, variant: Variant, *, constant):
-    """Return scores [n, 1] of images [n, 1, 28, 28].
+    """Return scores [n, 1] of images [n, 1, H, W].
 
     Args:
-      weights: see `benchmarks.shapes`.
+      weights: of convolutions, then of a dense layer.
       x: images.
       variant: how.
       constant: the first derivative is taken for x only.
     """
-    down1, down1_bias, down2, down2_bias, head, head_bias = weights
-    x, down1 = _one_channel(x, variant), _one_channel(down1, variant)
-    x = _leaky(_down(x, down1, down1_bias, variant, constant), variant)
-    x = _leaky(_down(x, down2, down2_bias, variant, constant), variant)
+    (first, first_bias), *downs = _pairs(weights[:-2])
+    head, head_bias = weights[-2:]
+    x, first = _one_channel(x, variant), _one_channel(first, variant)
+    for down, bias in ((first, first_bias), *downs):
+        x = _leaky(_down(x, down, bias, variant, constant), variant)
     if variant.layout == "channels_last":
         x = x.permute(0, 2, 3, 1)
     return torch.addmm(head_bias, x.flatten(1), head)
+
+
+def _pairs(weights):
+    """Group kernels with their biases."""
+    return list(zip(weights[::2], weights[1::2], strict=True))
 
 
 def _penalty(d, interpolate, variant):
@@ -297,7 +313,7 @@ def _gradients(d, g, real, z, mix, variant, *, graph):
 # ---------------------------------------------------------------- algorithms
 
 
-def _rmsprop(weights, gradients, squares):
+def _rmsprop(weights, gradients, squares, rate=None):
     """v' = rho v + (1 - rho) g^2; w' = w - rate g / sqrt(v' + epsilon)."""
     rho = benchmarks.INNER_RHO
     squares = tuple(
@@ -309,7 +325,7 @@ def _rmsprop(weights, gradients, squares):
             w,
             g,
             torch.sqrt(v + benchmarks.INNER_EPSILON),
-            value=-benchmarks.INNER_RATE,
+            value=-(benchmarks.INNER_RATE if rate is None else rate),
         )
         for w, g, v in zip(weights, gradients, squares, strict=True)
     )
@@ -324,7 +340,7 @@ def _leaves(weights):
     return tuple(w.detach().requires_grad_() for w in weights)
 
 
-def _first_order_task(d, g, draws, task, variant, *, outer):
+def _first_order_task(d, g, draws, task, variant, *, outer, rate=None):
     """Adapt by first-order steps; add up the outer gradients if `outer`."""
     square_d, square_g = _zeros(d), _zeros(g)
     total_d, total_g = _zeros(d), _zeros(g)
@@ -336,8 +352,8 @@ def _first_order_task(d, g, draws, task, variant, *, outer):
             d, g, draws.support[at], z[0], mix[0], variant, graph=False
         )
         with torch.no_grad():
-            d, square_d = _rmsprop(d, grad_d, square_d)
-            g, square_g = _rmsprop(g, grad_g, square_g)
+            d, square_d = _rmsprop(d, grad_d, square_d, rate)
+            g, square_g = _rmsprop(g, grad_g, square_g, rate)
         if not outer:
             continue
         d, g = _leaves(d), _leaves(g)
@@ -347,6 +363,21 @@ def _first_order_task(d, g, draws, task, variant, *, outer):
         torch._foreach_add_(total_d, grad_d)
         torch._foreach_add_(total_g, grad_g)
     return (total_d, total_g) if outer else (d, g)
+
+
+def adapt(
+    d: Weights, g: Weights, draws: Draws, *, variant: Variant, rate: float
+) -> tuple[Weights, Weights]:
+    """Return the weights after the inner steps on the first task.
+
+    Args:
+      d: weights of the critic.
+      g: weights of the generator.
+      draws: of which support, and of latent and mix index 0, are used.
+      variant: how.
+      rate: step size of the inner optimiser.
+    """
+    return _first_order_task(d, g, draws, 0, variant, outer=False, rate=rate)
 
 
 def _fomaml_task(d, g, draws, task, variant):
@@ -425,14 +456,14 @@ def meta_gradients(
 # ---------------------------------------------------------------- conversion
 
 
-def _grid(array, axis):
-    """Split the flat axis of length 7 * 7 * channels, channels last."""
+def _grid(array, axis, side):
+    """Split the flat axis of length side * side * channels, channels last."""
     shape = array.shape
-    return array.reshape(*shape[:axis], 7, 7, -1, *shape[axis + 1 :])
+    return array.reshape(*shape[:axis], side, side, -1, *shape[axis + 1 :])
 
 
-def _flat_to_torch(array, axis):
-    grid = np.moveaxis(_grid(array, axis), axis + 2, axis)
+def _flat_to_torch(array, axis, side):
+    grid = np.moveaxis(_grid(array, axis, side), axis + 2, axis)
     return grid.reshape(array.shape)
 
 
@@ -445,13 +476,22 @@ def _flat_to_keras(array, axis):
 _FLAT_AXIS = {"head/kernel": 0, "project/kernel": 1, "project/bias": 0}
 
 
-def to_torch(leaves: dict[str, np.ndarray], variant: Variant) -> Weights:
-    """Convert the weights of one player from the layout of Keras."""
+def to_torch(
+    leaves: dict[str, np.ndarray], variant: Variant, *, side: int = 7
+) -> Weights:
+    """Convert the weights of one player from the layout of Keras.
+
+    Args:
+      leaves: {layer/kernel, layer/bias: array}, in order; the dense layer of
+        the generator is called "project", that of the critic "head".
+      variant: gives the layout.
+      side: height and width of the smallest feature map.
+    """
     last = variant.layout == "channels_last"
     weights = []
     for leaf, array in leaves.items():
         if leaf in _FLAT_AXIS and not last:
-            array = _flat_to_torch(array, _FLAT_AXIS[leaf])
+            array = _flat_to_torch(array, _FLAT_AXIS[leaf], side)
         if array.ndim == 4 and last:
             order = np.ascontiguousarray(array.transpose(3, 0, 1, 2))
             weight = torch.from_numpy(order).permute(0, 3, 1, 2)

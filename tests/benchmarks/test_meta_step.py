@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import benchmarks
-from benchmarks import Workload, meta_step
+from benchmarks import Workload, facts, meta_step
 from tf_metagan.core import rng, rollout
 from tf_metagan.gan import game
 
@@ -392,10 +392,10 @@ def fake_race(monkeypatch):
 
 
 def _with_torch(monkeypatch, version):
-    known = meta_step._version
+    known = facts.version
     monkeypatch.setattr(
-        meta_step,
-        "_version",
+        facts,
+        "version",
         lambda name: version if name == "torch" else known(name),
     )
 

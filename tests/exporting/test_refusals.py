@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.exporting.exports import images, toy_run
+from tests.exporting.exports import Session, images, toy_run
 from tf_metagan import serve
 from tf_metagan.exporting.adapter import Adapter
 
@@ -132,6 +132,11 @@ BY_SHAPE = {
         {"images": np.zeros([3, 28, 28, 1])},
         "images has the shape [3, 28, 28, 1]; expected [K, 16, 16, 1]",
     ),
+    "a number for batches": (
+        "adapt",
+        {"batches": 0.5},
+        "batches has the shape []; expected [B, n, 16, 16, 1]",
+    ),
     "rank of batches": (
         "adapt",
         {"batches": GOOD},
@@ -218,6 +223,18 @@ def test_session_answers_with_defaults_and_without(session, toy):
     )
     prior = toy.model.sample_prior(num_samples=2, seed=(7, 7))
     np.testing.assert_allclose(found["samples"], prior, atol=1e-5)
+
+
+def test_a_number_for_remembered_images_is_said(exemplar, tmp_path):
+    session = Session(exemplar.folder, tmp_path / "copy")
+    size = exemplar.model.signatures["adapt"].structured_outputs["weights"]
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        session(
+            "sample_adapted", weights=np.zeros(size.shape), images=np.float32(0)
+        )
+    sentence = "images has the shape []; expected [K, 16, 16, 1]"
+    assert sentence in error.value.message
+    session.close()
 
 
 def test_images_of_another_size_fail_in_their_rows(session):

@@ -220,7 +220,9 @@ def _functions(
             sentence = sentences.first(
                 sentences.frame(images, shape, "K", "images"),
                 sentences.count(
-                    tf.shape(images)[0], limits.step_images, "images"
+                    sentences.number(images, shape),
+                    limits.step_images,
+                    "images",
                 ),
                 sentences.values(images, "images"),
             )
@@ -246,11 +248,16 @@ def _functions(
 
 def _batches_sentence(batches, steps, seed, terms: Terms) -> tf.Tensor:
     shape, limits = terms.image_shape, terms.limits
-    sent = tf.size(batches, tf.int64) // int(np.prod(shape))
+    # A slice, since there may be no such axis.
+    each = tf.reduce_prod(tf.shape(batches)[1:2])
     return sentences.first(
         sentences.frame(batches, shape, "B, n", "batches"),
-        sentences.count(sent, limits.step_images, "images in batches"),
-        sentences.work(steps, tf.shape(batches)[1], limits),
+        sentences.count(
+            sentences.number(batches, shape),
+            limits.step_images,
+            "images in batches",
+        ),
+        sentences.work(steps, each, limits),
         sentences.values(batches, "batches"),
         sentences.seed(seed),
     )
