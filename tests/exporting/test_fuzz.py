@@ -266,7 +266,7 @@ flipped = st.builds(
 )
 
 
-@settings(fuzz, max_examples=150)
+@settings(fuzz, max_examples=80)
 @given(st.lists(mostly(st.sampled_from([PNG, JPEG]), broken), max_size=9))
 def test_files_that_are_broken_are_refused(session, files):
     right = 1 <= len(files) <= LIMITS.images and all(
@@ -275,7 +275,7 @@ def test_files_that_are_broken_are_refused(session, files):
     check_files(session, files, right=right)
 
 
-@settings(fuzz, max_examples=150)
+@settings(fuzz, max_examples=80)
 @given(flipped)
 def test_files_with_another_byte_are_answered_or_refused(session, file):
     check_files(session, [PNG, file], right=None)

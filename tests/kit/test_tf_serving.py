@@ -185,6 +185,7 @@ def check_container(command, mounts, image):
     assert set(given) <= SERVER_FLAGS
     assert given["model_config_file"] == "/config/models.config"
     assert given["monitoring_config_file"] == "/config/monitoring.config"
+    assert given["tensorflow_intra_op_parallelism"] == "1"
     for name in ("model_config_file", "monitoring_config_file"):
         assert (KIT / pathlib.Path(given[name]).name).exists()
     for model in models():
@@ -321,6 +322,14 @@ def test_kubernetes_runs_the_server_on_the_claimed_models(kind):
     assert ports == {"grpc": 8500, "rest": 8501}
     for port in service["spec"]["ports"]:
         assert port["port"] == ports[port["targetPort"]]
+
+
+def test_operations_at_a_time_are_the_cores_of_the_limit():
+    (container,) = deployments()["cpu"]["spec"]["template"]["spec"][
+        "containers"
+    ]
+    cores = container["resources"]["limits"]["cpu"]
+    assert f"--tensorflow_inter_op_parallelism={cores}" in container["args"]
 
 
 def test_probes_tell_busy_from_dead():
