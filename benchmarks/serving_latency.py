@@ -218,6 +218,8 @@ def _is_playable(config, request: Request) -> bool:
 
 def _draws(run, request: Request) -> dict[str, np.ndarray]:
     """Return weights and random draws of the request with the seed (0, 1)."""
+    import tensorflow as tf
+
     from tf_metagan.core import rng, rollout
     from tf_metagan.gan import game
 
@@ -227,7 +229,7 @@ def _draws(run, request: Request) -> dict[str, np.ndarray]:
         for player, leaves in run.vars.params.items()
         for leaf, value in leaves.items()
     }
-    root = rng.make_seed(1)
+    root = tf.constant([0, 1], tf.int64)
     latent, mix = [], []
     for step in range(request.steps):
         adapt = rng.fold(rng.fold(root, 0), rollout._ADAPT, step)

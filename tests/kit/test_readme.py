@@ -30,7 +30,7 @@ def commands() -> list[str]:
     for block in re.findall(r"```sh\n(.*?)```", text, re.S):
         lines = re.sub(r"\\\n\s*", "", block).splitlines()
         found += [line.partition("   #")[0].strip() for line in lines]
-    return found
+    return list(filter(None, found))
 
 
 @pytest.fixture(scope="module")
