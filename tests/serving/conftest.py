@@ -21,13 +21,19 @@ def rest(toy):  # noqa: F811
 
 
 @pytest.fixture(scope="session")
-def grpc_address(toy, tmp_path_factory):  # noqa: F811
-    """Return the address of a double of TensorFlow Serving."""
+def served(toy, tmp_path_factory):  # noqa: F811
+    """Return a double of TensorFlow Serving."""
     copy = tmp_path_factory.mktemp("double") / "copy"
-    served = double.Double(toy.folder.parent, copy)
+    made = double.Double(toy.folder.parent, copy)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def grpc_address(served):
+    """Return the address of the double."""
     with double.listening(served) as address:
         yield address
-    served.close()
 
 
 @pytest.fixture(scope="session")

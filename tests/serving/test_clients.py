@@ -147,8 +147,8 @@ def test_default_that_the_server_does_not_tell_must_be_given(remote):
 class _Large(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Answers with more than the 4 MB that a client takes by default."""
 
-    def __init__(self, inner):
-        self.GetModelMetadata = inner.GetModelMetadata
+    def __init__(self, served):
+        self.GetModelMetadata = served.GetModelMetadata
 
     def Predict(self, request, context):
         answer = predict_pb2.PredictResponse()
@@ -157,13 +157,11 @@ class _Large(prediction_service_pb2_grpc.PredictionServiceServicer):
         return answer
 
 
-def test_grpc_takes_answers_of_any_size(toy, tmp_path):
-    inner = double.Double(toy.folder.parent, tmp_path / "copy")
-    with double.listening(_Large(inner)) as address:
+def test_grpc_takes_answers_of_any_size(served):
+    with double.listening(_Large(served)) as address:
         model = serve.connect(f"grpc://{address}", "toy")
         assert len(model.sample_prior()) == 5000
         model.close()
-    inner.close()
 
 
 def test_absent_serving_api_is_said():

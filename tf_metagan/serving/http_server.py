@@ -9,6 +9,7 @@ are dealt with. It knows nothing about models.
 import ipaddress
 import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -18,16 +19,17 @@ import waitress.utilities
 from waitress import channel, parser, server, task, wasyncore
 from waitress.adjustments import Adjustments
 from werkzeug import Request, Response, exceptions
-from werkzeug.routing import Map, Rule
-from werkzeug.sansio.utils import host_is_trusted
+from werkzeug.routing import BaseConverter, Map, Rule
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
+_PORT = re.compile(r":\d+$")
 _SPARE = 4  # workers beyond all places, which turn requests away
 _CONNECTIONS = 256
 _HEADER_BYTES = 2**14
 _IN_MEMORY = 2**16  # bytes of a body beyond which it waits on the disk
 _READ_AWAY = 8  # times the largest body, read to say that it is too large
+_FAREWELL = 5.0  # seconds to send what is under way when the server stops
 _UNSENT = 2**28  # bytes of answers that a connection may have to fetch
 
 
@@ -51,6 +53,12 @@ class Limits(NamedTuple):
 DEFAULT_LIMITS = Limits()
 
 
+class _Part(BaseConverter):
+    """A part of a path; it ends at a colon too, as in models/NAME:predict."""
+
+    regex = "[^/:]+"
+
+
 class App:
     """A WSGI application of routes, whose errors are {"error": sentence}."""
 
@@ -65,7 +73,12 @@ class App:
             of this machine by a name of its own that leads here.
         """
         self._rules = [f"{_methods(rule)} {rule.rule}" for rule in rules]
-        self._map = Map(rules, strict_slashes=False, merge_slashes=False)
+        self._map = Map(
+            rules,
+            strict_slashes=False,
+            merge_slashes=False,
+            converters={"default": _Part},
+        )
         self._hosts = hosts
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -78,13 +91,13 @@ class App:
 
     def _answer(self, request: Request) -> Response:
         host = request.headers.get("Host", "")
-        if self._hosts and host and not host_is_trusted(host, self._hosts):
+        if self._hosts and host and _PORT.sub("", host) not in self._hosts:
             raise exceptions.BadRequest(
                 f"this server is addressed as {host}; expected one of "
                 f"{', '.join(self._hosts)}"
             )
         try:
-            found = self._map.bind_to_environ(request.environ).match()
+            found = self._map.bind("").match(request.path, request.method)
         except exceptions.NotFound as error:
             raise exceptions.NotFound(
                 f"there is no {request.path}; expected one of "
@@ -157,13 +170,18 @@ class Server:
             outbuf_high_watermark=_UNSENT,
             ident="tf_metagan",
         )
-        self._listener = _Listener(
-            app,
-            {},
-            dispatcher=dispatcher,
-            adj=adjustments,
-            sockinfo=adjustments.listen[0],
-        )
+        opened: dict[int, Any] = {}
+        try:
+            self._listener = _Listener(
+                app,
+                opened,
+                dispatcher=dispatcher,
+                adj=adjustments,
+                sockinfo=adjustments.listen[0],
+            )
+        except OSError:
+            wasyncore.close_all(opened)
+            raise
         dispatcher.set_thread_count(limits.running + limits.waiting + _SPARE)
         self._loop = threading.Thread(
             target=self._listener.run, name="http", daemon=True
@@ -178,7 +196,7 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         """Send what is to be sent, then close all connections."""
-        end = time.monotonic() + 2.0
+        end = time.monotonic() + _FAREWELL
         while self._listener.unsent() and time.monotonic() < end:
             time.sleep(0.01)
         self._listener.trigger.pull_trigger(self._listener.close_all)
@@ -259,13 +277,13 @@ class _Listener(server.TcpWSGIServer):  # type: ignore[misc]
         """Close connections that trickle in or do not fetch their answer."""
         super().maintenance(now)
         oldest = now - self.adj.channel_timeout
-        for connection in self.active_channels.values():
+        for connection in list(self.active_channels.values()):
             request = connection.request
             if (request is not None and request.began < oldest) or (
                 connection.total_outbufs_len
                 and connection.last_activity < oldest
             ):
-                connection.will_close = True
+                connection.handle_close()
 
     def unsent(self) -> bool:
         """Return whether a connection has a request or an answer under way."""
@@ -276,4 +294,6 @@ class _Listener(server.TcpWSGIServer):  # type: ignore[misc]
 
     def close_all(self) -> None:
         """End the loop."""
+        for connection in list(self.active_channels.values()):
+            connection.handle_close()  # with its buffers
         wasyncore.close_all(self._map)
