@@ -4,12 +4,13 @@ TensorFlow from 2.15.1 on and neither Keras nor the part that trains.
 """
 
 import argparse
+import contextlib
 import ipaddress
 import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -161,17 +162,16 @@ def _listen(words: argparse.Namespace) -> None:
         running=words.running or 2,
         waiting=words.waiting or 32,
     )
-    stop = threading.Event()
-
-    def ask_to_stop(number: int, frame: types.FrameType | None) -> None:
-        del number, frame
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask_to_stop)
-    with rest_server.serving(
-        words.model, host=host, port=port, name=words.model_name, limits=limits
-    ) as server:
+    with (
+        _until_signal() as stop,
+        rest_server.serving(
+            words.model,
+            host=host,
+            port=port,
+            name=words.model_name,
+            limits=limits,
+        ) as server,
+    ):
         if not http_server.is_loopback(host):
             sys.stderr.write(
                 f"warning: everybody who reaches {host} can use this server, "
@@ -181,6 +181,26 @@ def _listen(words: argparse.Namespace) -> None:
         sys.stdout.write(f"serving at {server.url}\n")
         sys.stdout.flush()
         stop.wait()
+
+
+@contextlib.contextmanager
+def _until_signal() -> Iterator[threading.Event]:
+    """Yield what SIGINT and SIGTERM set."""
+    stop = threading.Event()
+
+    def ask_to_stop(number: int, frame: types.FrameType | None) -> None:
+        del number, frame
+        stop.set()
+
+    before = {
+        number: signal.signal(number, ask_to_stop)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -52,7 +52,7 @@ import runpy, sys
 before = set(sys.modules)
 runpy.run_path({str(CLIENTS / "rest_client.py")!r})
 new = {{name.split(".")[0] for name in set(sys.modules) - before}}
-sys.exit(", ".join(sorted(new - set(sys.stdlib_module_names))))
+sys.exit(", ".join(sorted(new - set(sys.stdlib_module_names))) or 0)
 """
     subprocess.run([sys.executable, "-S", "-c", code], check=True)
 
