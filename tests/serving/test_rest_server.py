@@ -172,7 +172,7 @@ _SIGNATURES = st.sampled_from(
 _KEYS = ("images", "num_samples", "steps", "seed", "image_bytes", "batches")
 
 
-@settings(max_examples=60)
+@settings(max_examples=200)
 @given(
     content=_JSON
     | st.fixed_dictionaries(
@@ -195,7 +195,7 @@ def test_no_json_is_the_end_of_it(rest, content):
         assert len(found.content["error"]) > 10
 
 
-@settings(max_examples=40)
+@settings(max_examples=100)
 @given(body=st.binary(max_size=60))
 def test_no_body_is_the_end_of_it(rest, body):
     found = asking.ask(rest, "POST", PATH, body)
