@@ -127,6 +127,15 @@ def test_larger_body_is_sent_whole_and_refused(url, times):
     refused(found, 413, f"has {BODY * times} bytes; expected fewer than {BODY}")
 
 
+def test_client_that_still_sends_is_not_cut_off(url):
+    raw = HEAD + b"Content-Length: 20000\r\n\r\n"
+    with asking.connect(url) as opened:
+        for part in (raw, b"x" * 10000, b"x" * 10000):
+            opened.sendall(part)
+            time.sleep(0.2)  # else a close in between would go unnoticed
+        refused(asking.reply(opened), 413, "has 20000 bytes")
+
+
 def test_enormous_body_is_refused_before_it_comes(url):
     raw = HEAD + b"Content-Length: 1000000000000\r\n\r\n"
     with asking.connect(url) as opened:
