@@ -1,5 +1,7 @@
 """One export of each kind for all tests."""
 
+import functools
+
 import pytest
 
 from tests.exporting import exports
@@ -8,15 +10,26 @@ from tests.exporting import exports
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory):
     """A run of MAML with learned rates, so that all kinds of weights exist."""
-    run = exports.toy_run(algo="maml", learned_rates="layer_step")
-    return exports.export(run, tmp_path_factory.mktemp("export"))
+    return _toy(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
 def exemplar(tmp_path_factory):
     """A run whose players see the task."""
+    return _exemplar(tmp_path_factory.getbasetemp())
+
+
+# Fixtures are made once for each folder that imports them, exports once.
+@functools.cache
+def _toy(base):
+    run = exports.toy_run(algo="maml", learned_rates="layer_step")
+    return exports.export(run, base / "export")
+
+
+@functools.cache
+def _exemplar(base):
     run = exports.toy_run(**exports.EXEMPLAR)
-    return exports.export(run, tmp_path_factory.mktemp("exemplar"))
+    return exports.export(run, base / "exemplar")
 
 
 @pytest.fixture(scope="session")

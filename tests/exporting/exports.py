@@ -87,10 +87,16 @@ class Session:
         self.signatures = dict(meta.signature_def)
 
     def __call__(self, name, **inputs):
+        return self.run(name, inputs)
+
+    def run(self, name, inputs, *, outputs=None, options=None):
+        """Run a signature for all of its outputs, or for some."""
         signature = self.signatures[name]
         feed = {signature.inputs[k].name: v for k, v in inputs.items()}
-        fetch = {k: info.name for k, info in signature.outputs.items()}
-        return self._session.run(fetch, feed)
+        fetch = {
+            k: signature.outputs[k].name for k in outputs or signature.outputs
+        }
+        return self._session.run(fetch, feed, options)
 
     def close(self):
         self._session.close()

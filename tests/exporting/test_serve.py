@@ -16,6 +16,7 @@ import tensorflow as tf
 from tests import runs
 from tests.exporting.exports import images
 from tf_metagan import serve
+from tf_metagan.serving import model
 
 # Neither Keras nor anything else of this package can be imported.
 ALONE = """
@@ -25,7 +26,7 @@ sys.modules["tf_metagan"] = None
 import numpy as np
 import tensorflow as tf
 tf.config.optimizer.set_experimental_options(json.loads(sys.argv[5]))
-spec = importlib.util.spec_from_file_location("serve", sys.argv[1])
+spec = importlib.util.spec_from_file_location("alone", sys.argv[1])
 serve = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(serve)
 model = serve.load(sys.argv[2])
@@ -56,7 +57,7 @@ def test_fresh_process_without_keras_answers_the_same_bits(toy, tmp_path):
             sys.executable,
             "-c",
             ALONE,
-            serve.__file__,
+            model.__file__,
             str(toy.folder),
             str(tmp_path / "request.npz"),
             str(tmp_path / "answer.npz"),
