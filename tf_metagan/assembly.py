@@ -32,7 +32,7 @@ class Run(NamedTuple):
     Attributes:
       settings: it was trained with.
       algorithm: what adapts.
-      vars: meta-weights; their moving average where the run kept one.
+      vars: meta-weights, averaged as the run says.
       meta_step: meta-steps done.
       split: which classes were for training and which for test.
     """
@@ -336,6 +336,9 @@ def make_optimizers(
 def load_run(logdir: str) -> Run:
     """Load what training left in a folder.
 
+    The weights are those of the last checkpoint, each its moving average where
+    there is one, or with --average_checkpoints=n the mean of the last n.
+
     Args:
       logdir: the run folder, a packed one, or `pretrained:NAME`.
 
@@ -352,8 +355,9 @@ def load_run(logdir: str) -> Run:
         vars, step = packed.read(logdir, algorithm.init(0))
         return Run(settings, algorithm, vars, step, split)
     folder = os.path.join(logdir, CHECKPOINTS)
-    path = learners.latest_checkpoint(folder)
-    if path is None:
+    last = settings.config.average_checkpoints
+    paths = learners.checkpoints(folder)[-last:]
+    if not paths:
         raise FileNotFoundError(
             f"{folder} holds no checkpoint: expected at least one, written "
             "every --checkpoint_every meta-steps and at the end. Train longer "
@@ -363,9 +367,13 @@ def load_run(logdir: str) -> Run:
     learner = make_learner(
         settings, algorithm, tf.distribute.get_strategy(), split=split
     )
-    learner.restore(path)
+    found = []
+    for path in paths:
+        learner.restore(path)
+        found.append(learner.averaged())
+    vars = tf.nest.map_structure(lambda *w: tf.add_n(w) / len(w), *found)
     step = int(learner.meta_step.numpy())
-    return Run(settings, algorithm, learner.averaged(), step, split)
+    return Run(settings, algorithm, vars, step, split)
 
 
 def load_pretrained(name: str) -> Run:

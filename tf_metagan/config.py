@@ -93,6 +93,13 @@ class Config:
         section=RUN,
         interval="[1, inf)",
     )
+    average_checkpoints: int = setting(
+        1,
+        "Evaluation, sampling and export use the mean of the weights of so "
+        "many latest checkpoints; keep as many (--keep_checkpoints).",
+        section=RUN,
+        interval="[1, inf)",
+    )
     max_seconds: float | None = setting(
         None,
         "Save and stop when this much time has passed since the start.",

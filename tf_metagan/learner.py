@@ -361,13 +361,16 @@ def norm_name(field: str, player: str) -> str:
     return f"grad_norm_outer_{suffix}"
 
 
+def checkpoints(folder: str) -> list[str]:
+    """Return the paths of the checkpoints still there, oldest first."""
+    state = tf.train.get_checkpoint_state(folder)
+    paths = state.all_model_checkpoint_paths if state else ()
+    return [path for path in paths if os.path.exists(f"{path}.index")]
+
+
 def latest_checkpoint(folder: str) -> str | None:
     """Return the path of the newest checkpoint that is still there, if any."""
-    state = tf.train.get_checkpoint_state(folder)
-    for path in reversed(state.all_model_checkpoint_paths if state else ()):
-        if os.path.exists(f"{path}.index"):
-            return path
-    return None
+    return next(reversed(checkpoints(folder)), None)
 
 
 @contextlib.contextmanager

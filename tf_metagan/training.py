@@ -32,6 +32,7 @@ _OWN = (
     "checkpoint_every",
     "image_every",
     "keep_checkpoints",
+    "average_checkpoints",
     "max_seconds",
     "dry_run",
     "panel_tasks",
