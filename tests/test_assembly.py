@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import types
 
 import keras
@@ -391,6 +392,30 @@ def test_loaded_run_is_the_one_that_was_trained(trained):
             np.testing.assert_allclose(tensor, mean, rtol=1e-6, atol=1e-7)
     kernel = run.vars.params["g"]["hidden/kernel"]
     assert not np.array_equal(kernel, weights["params.g.hidden.kernel"])
+
+
+@pytest.mark.parametrize(("last", "share"), [(2, 0.25), (9, 0.25), (1, 0.5)])
+def test_loaded_weights_are_the_mean_of_checkpoints(
+    trained, tmp_path, last, share
+):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    path = folder / "config.json"
+    record = json.loads(path.read_text())
+    record["settings"]["average_checkpoints"] = last
+    path.write_text(json.dumps(record))
+    run = assembly.load_run(str(folder))
+    assert run.meta_step == 2
+    name = "hidden/kernel"
+    first, second = (
+        runs.variables(trained, step=step)[f"params.g.{name.replace('/', '.')}"]
+        for step in (1, 2)
+    )
+    # Moving averages: `first`, and half of each.
+    wanted = (1 - share) * first + share * second
+    found = run.vars.params["g"][name]
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)
+    assert not np.allclose(first, second, rtol=1e-4)
 
 
 def test_folder_that_holds_no_run_is_refused(tmp_path):

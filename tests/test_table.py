@@ -117,8 +117,11 @@ ROWS = [row for row in systems.ROWS if row.key != "ours"]
 FILES = [
     (part, dataset)
     for row in systems.ROWS
-    for part in (row, row._replace(flagfile=row.start or row.flagfile))
     for dataset in systems.DATASETS
+    for part in (
+        row,
+        row._replace(flagfile=dict(row.start).get(dataset, row.flagfile)),
+    )
 ]
 
 
@@ -232,7 +235,7 @@ def test_row_that_begins_with_another_training(tmp_path, commands, monkeypatch):
         "two",
         "two",
         "flags/table/{dataset}_fomaml.flags",
-        start="flags/table/{dataset}_figr.flags",
+        start=(("mnist", "flags/table/mnist_figr.flags"),),
     )
     monkeypatch.setattr(systems, "ROWS", (row,))
     values = {"rows": ("two",), "shot_rows": ()}
@@ -258,7 +261,7 @@ def test_without_its_start_a_row_is_not_trained(
     tmp_path, commands, monkeypatch
 ):
     flags = "flags/table/{dataset}_fomaml.flags"
-    row = systems.Row("two", "two", flags, start=flags)
+    row = systems.Row("two", "two", flags, start=(("mnist", flags),))
     monkeypatch.setattr(systems, "ROWS", (row,))
     commands.fails = {"mnist_two_start"}
     make(tmp_path, rows=("two",), shot_rows=())

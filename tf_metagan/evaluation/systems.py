@@ -12,15 +12,15 @@ class Row(NamedTuple):
       system: name for people.
       flagfile: settings of its training; {dataset} stands for the data set.
       steps: of adaptation in the evaluation.
-      start: settings of a training with whose weights this one begins; None:
-        with none, or with what its own settings say.
+      start: (data set, settings of a training with whose weights this one
+        begins) pairs; on others it begins as its own settings say.
     """
 
     key: str
     system: str
     flagfile: str
     steps: int = 10
-    start: str | None = None
+    start: tuple[tuple[str, str], ...] = ()
 
 
 ROWS = (
@@ -33,7 +33,7 @@ ROWS = (
         "ours",
         "ours",
         "flags/ours_{dataset}.flags",
-        start="flags/ours_{dataset}_start.flags",
+        start=(("omniglot", "flags/ours_omniglot_start.flags"),),
     ),
 )
 DATASETS = ("mnist", "omniglot")
@@ -62,9 +62,10 @@ class Entry(NamedTuple):
     @property
     def start(self) -> "Entry | None":
         """The training that this one begins with."""
-        if self.row.start is None:
+        flagfile = dict(self.row.start).get(self.dataset)
+        if flagfile is None:
             return None
-        row = self.row._replace(flagfile=self.row.start, start=None)
+        row = self.row._replace(flagfile=flagfile, start=())
         return Entry(
             row, self.dataset, 0, self.run.with_name(f"{self.run.name}_start")
         )
