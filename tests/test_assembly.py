@@ -1,5 +1,6 @@
 """From settings to parts."""
 
+import functools
 import json
 import math
 import os
@@ -159,7 +160,7 @@ def test_split_follows_the_settings():
 
 
 def test_turns():
-    make = assembly.make_turns
+    make = functools.partial(assembly.make_turns, (("d",), ("g",)))
     together, in_turn = "simultaneous", "sequential"
     assert make(update_order=together, n_critic=1) == (Turn(("d", "g")),)
     assert make(update_order=in_turn, n_critic=1) == (

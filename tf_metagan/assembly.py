@@ -1,5 +1,6 @@
 """From settings to parts: the one place where names become objects."""
 
+import inspect
 import json
 import os
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metagan import learner as learners
-from tf_metagan import packed
+from tf_metagan import packed, registry
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config
 from tf_metagan.core.inner import InnerRule
@@ -155,11 +156,15 @@ def make_networks(settings: Settings) -> dict[str, keras.Model]:
 
 def make_game(settings: Settings, networks: dict[str, keras.Model]):
     """Build the game that the networks play, a `gan.game.Game`."""
+    make = settings.part("game")
+    losses = ["loss"]
+    if "domain_loss" in inspect.signature(make).parameters:
+        losses += ["domain_loss"] * (settings.take("domain_loss") is not None)
     return settings.call(
-        settings.part("game"),
+        make,
         networks,
-        loss=settings.call(settings.part("loss")),
         penalty=settings.call(settings.part("penalty")),
+        **{name: settings.call(settings.part(name)) for name in losses},
     )
 
 
@@ -173,32 +178,39 @@ def make_rollout(settings: Settings, game) -> Rollout:
         steps=max(1, settings.take("inner_steps")),
     )
     turns = make_turns(
+        game.order,
         update_order=settings.take("update_order"),
         n_critic=settings.take("n_critic"),
     )
-    rules = dict.fromkeys(game.players, rule)
+    rules = {p: rule for turn in turns for p in turn.players}
     return settings.call(Rollout, game, rules, turns)
 
 
-def make_turns(*, update_order: str, n_critic: int) -> tuple[Turn, ...]:
-    """Return the turns of one inner step of a two-player game.
+def make_turns(
+    order: tuple[tuple[str, ...], ...], *, update_order: str, n_critic: int
+) -> tuple[Turn, ...]:
+    """Return the turns of one inner step.
 
     Args:
-      update_order: "simultaneous": D and G move from the same weights;
-        "sequential": G's loss is taken with the updated D and fresh latents.
-      n_critic: moves of D for one of G.
+      order: `gan.game.Game.order`; the critic comes first.
+      update_order: "simultaneous": all move from the same weights;
+        "sequential": G's loss, say, is taken with the updated D and fresh
+        latents.
+      n_critic: moves of the critic for one of the others.
 
     Raises:
-      ValueError: several critic steps were asked to be simultaneous with G's.
+      ValueError: several critic steps were asked to be simultaneous with the
+        others'.
     """
     if update_order == "sequential":
-        return Turn(("d",), n_critic), Turn(("g",))
+        first, *rest = order
+        return Turn(first, n_critic), *map(Turn, rest)
     if n_critic > 1:
         raise ValueError(
             f"--n_critic={n_critic} needs --update_order=sequential: in a "
             "simultaneous step every player moves once."
         )
-    return (Turn(("d", "g")),)
+    return (Turn(tuple(p for players in order for p in players)),)
 
 
 def make_algorithm(
@@ -221,8 +233,11 @@ def make_algorithm(
 
 
 def with_algorithm_defaults(settings: Settings) -> Settings:
-    """Let the chosen algorithm replace defaults by its own."""
+    """Let algorithm and architecture replace defaults by their own."""
     settings = settings.with_defaults(settings.part("algo").defaults)
+    made_for = registry.MADE_FOR.get(settings.config.architecture)
+    if made_for:
+        settings = settings.with_defaults({"game": made_for})
     config = settings.config
     if config.step_weights == "annealed" and config.annealing_steps is None:
         settings = settings.with_defaults(
@@ -238,6 +253,7 @@ def make_learner(
     *,
     split: data.Split | None = None,
     start: Vars | None = None,
+    stock: np.ndarray | None = None,
 ) -> Learner:
     """Draw the initial meta-weights and give them variables and optimisers.
 
@@ -247,6 +263,7 @@ def make_learner(
       strategy: where the variables live.
       split: kept in checkpoints.
       start: meta-weights to begin with instead of drawn ones.
+      stock: images that the game keeps, see `gan.game.Game.stock`.
 
     Raises:
       ValueError: `start` is of other networks.
@@ -255,7 +272,11 @@ def make_learner(
     values = algorithm.init(seed)
     if start is not None:
         values = begin_with(values, start)
-    optimizers, rate_optimizers = make_optimizers(settings, values, strategy)
+    if stock is not None:
+        values = algorithm.game.stock(values, stock)
+    optimizers, rate_optimizers = make_optimizers(
+        settings, values, strategy, classical=algorithm.classical
+    )
     return settings.call(
         Learner,
         algorithm,
@@ -306,7 +327,11 @@ def begin_with(values: Vars, start: Vars) -> Vars:
 
 
 def make_optimizers(
-    settings: Settings, vars: Vars, strategy: tf.distribute.Strategy
+    settings: Settings,
+    vars: Vars,
+    strategy: tf.distribute.Strategy,
+    *,
+    classical: tuple[str, ...] = (),
 ) -> tuple[dict[str, keras.Optimizer], dict[str, keras.Optimizer]]:
     """Build the outer optimisers of weights and of inner quantities.
 
@@ -314,6 +339,7 @@ def make_optimizers(
       settings: takes outer_*, rates_outer_rate and ema.
       vars: says which players have what to learn.
       strategy: in whose scope they are made.
+      classical: players that learn by ordinary steps.
 
     Returns:
       {player: optimizer} of `params`, and the same of `inner`.
@@ -325,7 +351,12 @@ def make_optimizers(
         rates_rate = rate if chosen is None else chosen
     with strategy.scope():
         return (
-            {p: make_optimizer(settings, rate, name=p) for p in vars.params},
+            {
+                p: make_classical_optimizer(settings, name=p)
+                if p in classical
+                else make_optimizer(settings, rate, name=p)
+                for p in vars.params
+            },
             {
                 p: make_optimizer(settings, rates_rate, name=f"{p}_rates")
                 for p in vars.inner
@@ -430,6 +461,28 @@ def make_optimizer(
         settings.part("outer_optimizer"),
         name=name,
         learning_rate=schedule,
+        use_ema=ema > 0.0,
+        ema_momentum=ema,
+    )
+
+
+def make_classical_optimizer(
+    settings: Settings, *, name: str
+) -> keras.optimizers.Adam:
+    """Build Adam for a player that learns by ordinary steps.
+
+    Args:
+      settings: takes classical_rate or inner_rate, inner_beta1, inner_beta2,
+        inner_epsilon and ema.
+      name: of the optimizer.
+    """
+    rate = settings.take("classical_rate")
+    ema = settings.take("ema")
+    return settings.call_with_prefix(
+        "inner_",
+        keras.optimizers.Adam,
+        name=name,
+        learning_rate=settings.take("inner_rate") if rate is None else rate,
         use_ema=ema > 0.0,
         ema_momentum=ema,
     )

@@ -219,6 +219,13 @@ class Config:
         section=DATA,
         interval="[1, inf)",
     )
+    exclude_classes: tuple[int, ...] | None = setting(
+        None,
+        "Class ids to train without and to test on; all others are trained "
+        "on. Short for test_classes, and at least two classes must remain.",
+        section=DATA,
+        interval="[0, inf)",
+    )
     shots: int = setting(
         0,
         "Images of the class that adaptation may see; the outer loss is taken "
@@ -251,9 +258,34 @@ class Config:
 
     architecture: str = setting(
         "dcgan",
-        "Family of the two networks.",
+        "Family of the networks.",
         section=GAN,
         choices=registry.ARCHITECTURES,
+    )
+    variant: str = setting(
+        "2mlp",
+        "What makes the generator's latents: one or two MLPs; noise beside an "
+        "MLP of the domain; noise moved and stretched by it; or noise alone.",
+        section=GAN,
+        choices=("1mlp", "2mlp", "concat", "mlp_mean_std", "noise"),
+        chosen_by="architecture",
+    )
+    normalisation: str = setting(
+        "batch",
+        "Norms of both networks: batch norm; instance norm in the "
+        "discriminator; or none, with SELU for every activation.",
+        section=GAN,
+        choices=("batch", "instance", "selu"),
+        chosen_by="architecture",
+    )
+    num_labels: int = setting(
+        10,
+        "Class ids below it are labels of their own; all other classes share "
+        "the mean of all labels.",
+        section=GAN,
+        unit="classes",
+        interval="[1, inf)",
+        chosen_by="architecture",
     )
     width: int = setting(
         64,
@@ -273,7 +305,9 @@ class Config:
     game: str = setting(
         "two_player",
         "What the players see: two_player is plain GAN; in exemplar both are "
-        "given an image of the task, for --architecture=exemplar.",
+        "given an image of the task, in labelled the class; in latent networks "
+        "of the task make the latents. An architecture that is made for one "
+        "brings it.",
         section=GAN,
         choices=registry.GAMES,
     )
@@ -283,6 +317,39 @@ class Config:
         "of other classes.",
         section=GAN,
         interval="[0, 1)",
+        chosen_by="game",
+    )
+    domain_loss: str | None = setting(
+        None,
+        "Loss of the head that tells the task from other classes, without "
+        "penalty. None: as loss, with its penalty.",
+        section=GAN,
+        choices=registry.LOSSES,
+        chosen_by="game",
+    )
+    domain_weight: float = setting(
+        1.0,
+        "Weight in the generator's loss of the head that tells the task from "
+        "other classes.",
+        section=GAN,
+        interval="[0, inf)",
+        chosen_by="game",
+    )
+    kept_images: int = setting(
+        128,
+        "Images of meta-train classes that the run keeps, and an export of it "
+        "too, as what the task is told from in adaptation. 0: none, and "
+        "adaptation does without.",
+        section=GAN,
+        unit="images",
+        interval="[0, inf)",
+        chosen_by="game",
+    )
+    as_published: bool = setting(
+        False,
+        "Cut the condition network off from its loss, as the published "
+        "programs do by mistake.",
+        section=GAN,
         chosen_by="game",
     )
     candidates: int = setting(
@@ -440,6 +507,13 @@ class Config:
         "that move in the inner loop.",
         section=INNER,
     )
+    final_step: bool = setting(
+        False,
+        "End adaptation with one step of the players that the inner loop does "
+        "not move, such as the generator of latent.",
+        section=INNER,
+        chosen_by="algo",
+    )
 
     meta_learn: tuple[str, ...] = setting(
         ("*",),
@@ -543,6 +617,15 @@ class Config:
         "clipped.",
         section=OUTER,
         interval="(0, inf)",
+    )
+    classical_rate: float | None = setting(
+        None,
+        "Step size of Adam, with inner_beta1, inner_beta2 and inner_epsilon, "
+        "for the players that learn by ordinary steps: those that the inner "
+        "loop of latent does not move. None: inner_rate.",
+        section=OUTER,
+        interval="(0, inf)",
+        chosen_by="algo",
     )
     ema: float = setting(
         0.0,

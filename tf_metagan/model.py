@@ -117,7 +117,12 @@ class MetaGAN(keras.Model):
             self._rule = assembly.make_algorithm(self._settings, networks)
             drawn = self._rule.init(self._settings.take("seed"))
             taken = {"meta_steps", *self._settings.used}
-            assembly.make_optimizers(self._settings, drawn, strategy)
+            assembly.make_optimizers(
+                self._settings,
+                drawn,
+                strategy,
+                classical=self._rule.classical,
+            )
             self._optimizer_settings = set(self._settings.used) - taken
             for used in (
                 "outer_clip_norm",
@@ -247,7 +252,9 @@ class MetaGAN(keras.Model):
     def _compile(self, chosen: dict, **options) -> None:
         strategy = self.distribute_strategy
         vars = self._variables_of_players()
-        made = assembly.make_optimizers(self._settings, vars, strategy)
+        made = assembly.make_optimizers(
+            self._settings, vars, strategy, classical=self._rule.classical
+        )
         kinds = ("{}_optimizer", "{}_rate_optimizer")
         for kind, optimizers in zip(kinds, made, strict=True):
             for player in self._rule.game.players:

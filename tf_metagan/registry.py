@@ -7,6 +7,7 @@ imported before it is asked for, so that reading the tables costs no time.
 import difflib
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 
@@ -104,6 +105,7 @@ ALGORITHMS = Table(
         "fomaml": "tf_metagan.algorithms.fomaml:Fomaml",
         "metasgd": "tf_metagan.algorithms.metasgd:MetaSgd",
         "reptile": "tf_metagan.algorithms.reptile:Reptile",
+        "latent": "tf_metagan.algorithms.latent:Latent",
         "joint": "tf_metagan.algorithms.joint:Joint",
         "scratch": "tf_metagan.algorithms.scratch:Scratch",
     },
@@ -117,6 +119,8 @@ ARCHITECTURES = Table(
         "figr_dcgan": "tf_metagan.architectures.figr_dcgan:build",
         "figr_resnet": "tf_metagan.architectures.figr_resnet:build",
         "exemplar": "tf_metagan.architectures.exemplar:build",
+        "latent_dcgan": "tf_metagan.architectures.latent_dcgan:build",
+        "cdcgan": "tf_metagan.architectures.cdcgan:build",
         "toy": "tf_metagan.architectures.toy:build",
     },
     flag="architecture",
@@ -127,9 +131,20 @@ GAMES = Table(
     {
         "two_player": "tf_metagan.gan.game:two_player",
         "exemplar": "tf_metagan.gan.exemplars:exemplar_game",
+        "latent": "tf_metagan.gan.latents:latent_game",
+        "labelled": "tf_metagan.gan.labels:labelled_game",
     },
     flag="game",
 )
+
+MADE_FOR: Mapping[str, str] = MappingProxyType(
+    {
+        "exemplar": "exemplar",
+        "latent_dcgan": "latent",
+        "cdcgan": "labelled",
+    }
+)
+"""{architecture: game that it is made for}; two_player where it is absent."""
 
 DATASETS = Table(
     "data set",

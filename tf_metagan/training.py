@@ -9,6 +9,7 @@ import sys
 import time
 import types
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -20,7 +21,7 @@ from tf_metagan.data import base as data
 from tf_metagan.learner import Learner
 from tf_metagan.settings import Settings
 
-TRAIN_STREAM, PANEL_STREAM = range(2)
+TRAIN_STREAM, PANEL_STREAM, _, STOCK_STREAM = range(4)  # 2: evaluation
 
 _SAMPLES = 8  # images per task and column of a picture
 
@@ -108,6 +109,7 @@ def train(settings: Settings[Config]) -> int:
         strategy,
         split=split,
         start=assembly.load_run(begun).vars if begun else None,
+        stock=draw_stock(settings, images, split, algorithm.game.stocks),
     )
     for name in (*_OWN, "meta_steps"):
         settings.take(name)
@@ -218,6 +220,40 @@ def flatten(metrics: dict) -> dict[str, float]:
             for step, x in enumerate(value):
                 flat[f"{name}_step_{step + 1:02d}"] = float(x)
     return flat
+
+
+def draw_stock(
+    settings: Settings[Config],
+    images: data.ClassImages,
+    split: data.Split,
+    number: int,
+) -> np.ndarray | None:
+    """Return images of meta-train classes for a game to keep.
+
+    Args:
+      settings: of the run.
+      images: the data set.
+      split: its classes.
+      number: of images; each is of a class drawn uniformly.
+
+    Returns:
+      uint8 [number, H, W, C]; None for no images.
+    """
+    if not number:
+        return None
+    sampler = assembly.make_sampler(
+        settings,
+        images,
+        classes=split.train,
+        stream=STOCK_STREAM,
+        meta_batch=number,
+        inner_batch_size=1,
+        inner_steps=1,
+        shots=0,
+        rotate_classes=False,
+        elastic=0.0,
+    )
+    return data.to_bytes(sampler.batch(0).support[:, 0, 0].numpy())
 
 
 def make_panel(config: Config, algorithm, sampler) -> panel.Panel:

@@ -35,11 +35,14 @@ class Algorithm(abc.ABC):
       defaults: settings in which the rule departs from the common defaults.
       learns: whether meta-steps change anything.
       least_steps: smallest number of inner steps that makes sense.
+      classical: players whose outer gradient is an ordinary one, for an
+        optimiser of ordinary training.
     """
 
     defaults: ClassVar[Mapping[str, object]] = MappingProxyType({})
     learns: ClassVar[bool] = True
     least_steps: ClassVar[int] = 1
+    classical: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -126,8 +129,10 @@ class Algorithm(abc.ABC):
         """
 
         def one(task):
-            result = self.task_gradients(vars, task, meta_step)
-            change = tree.zip_map(tf.subtract, result.state, vars.state)
+            told = self.game.told(vars, task.label)
+            result = self.task_gradients(told, task, meta_step)
+            state = {p: result.state[p] for p in vars.state}
+            change = tree.zip_map(tf.subtract, state, vars.state)
             return result._replace(state=change)
 
         zero = Result(
@@ -158,6 +163,12 @@ class Algorithm(abc.ABC):
         )
 
     def _adaptation_metrics(self, vars: Vars, task: Task) -> dict:
+        return self._task_metrics(vars, *self._adapted(vars, task))
+
+    def _adapted(
+        self, vars: Vars, task: Task, *, unrolled: bool = False
+    ) -> tuple[Vars, dict]:
+        """Return (adapted Vars, the log of adaptation and validation)."""
         shapes = self.metric_shapes()
         names = {f"{p.upper()}_val": p for p in self.game.players}
         each = all(shapes[name] for name in names)
@@ -173,10 +184,12 @@ class Algorithm(abc.ABC):
         rows = (*self.rollout.metric_names(), *(names if each else ()))
         k, dtype = self.inner_steps, task.support.dtype
         log = {name: tf.zeros([k], dtype) for name in rows}
-        carry, log = self.rollout.scan(vars, task, k, visit, log)
+        carry, log = self.rollout.scan(
+            vars, task, k, visit, log, unrolled=unrolled
+        )
         if not each:
             log.update(validate(carry, k - 1))
-        return self._task_metrics(vars, self.rollout.assemble(vars, carry), log)
+        return self.rollout.assemble(vars, carry), log
 
     def _zero_metrics(self, tasks: TaskBatch) -> dict[str, tf.Tensor]:
         return {
@@ -196,6 +209,7 @@ class Algorithm(abc.ABC):
                         tasks.query,
                         tasks.others,
                         tasks.seed,
+                        tasks.label,
                     )
                 )
             )

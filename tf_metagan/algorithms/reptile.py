@@ -1,9 +1,6 @@
 """Reptile: towards the adapted weights."""
 
-import tensorflow as tf
-
 from tf_metagan.algorithms import base
-from tf_metagan.core import rollout as rollouts
 from tf_metagan.core.rollout import Rollout, Task
 from tf_metagan.types import Vars
 
@@ -48,48 +45,48 @@ class Reptile(base.Algorithm):
             meta_learn=meta_learn,
             parallel_tasks=parallel_tasks,
         )
-        for rule in rollout.rules.values():
-            if rule.learned_rates != "none" or rule.statistics == "learned":
-                raise ValueError(
-                    f"reptile cannot learn rates or statistics, got "
-                    f"learned_rates={rule.learned_rates!r}, "
-                    f"inner_statistics={rule.statistics!r}. Use --algo=maml "
-                    "or fomaml for these."
-                )
+        check_rules(rollout, "reptile")
         self._unrolled = inner_loop == "unrolled"
 
     def metric_shapes(self) -> dict[str, list[int]]:
         """Return {name: shape} of the metrics of `task_gradients`."""
-        shapes = self._log_shapes(self.rollout.metric_names())
-        for name in base.validation_names(self.game):
-            shapes[name] = []
-        return shapes
+        return metric_shapes(self)
 
     def task_gradients(self, vars: Vars, task: Task, meta_step) -> base.Result:
         """Return meta minus adapted weights of one task."""
         del meta_step
-        k = self.inner_steps
-        log = {
-            name: tf.zeros([k], task.support.dtype)
-            for name in self.rollout.metric_names()
-        }
-
-        def visit(index, _, moved, log):
-            return rollouts.note(log, index, moved.metrics)
-
-        carry, log = self.rollout.scan(
-            vars, task, k, visit, log, unrolled=self._unrolled
-        )
-        adapted = self.rollout.assemble(vars, carry)
-        outcome = self.rollout.validate(vars, carry, k - 1, task)
-        for p, loss in outcome.loss.items():
-            log[f"{p.upper()}_val"] = loss
-        grads = {
-            p: {leaf: w - adapted.params[p][leaf] for leaf, w in leaves.items()}
-            for p, leaves in self.learned(vars.params).items()
-        }
+        adapted, log = self._adapted(vars, task, unrolled=self._unrolled)
+        grads = towards(self.learned(vars.params), adapted)
         return base.Result(
             grads=Vars(grads, {}, vars.inner),
             state=adapted.state,
             metrics=self._task_metrics(vars, adapted, log),
         )
+
+
+def towards(learned: dict, adapted: Vars) -> dict:
+    """Return {player: {leaf: meta-weight minus adapted weight}}."""
+    return {
+        p: {leaf: w - adapted.params[p][leaf] for leaf, w in leaves.items()}
+        for p, leaves in learned.items()
+    }
+
+
+def metric_shapes(rule: base.Algorithm) -> dict[str, list[int]]:
+    """Return the shapes of metrics of rules that validate at the end only."""
+    shapes = rule._log_shapes(rule.rollout.metric_names())
+    for name in base.validation_names(rule.game):
+        shapes[name] = []
+    return shapes
+
+
+def check_rules(rollout: Rollout, name: str) -> None:
+    """Refuse inner rules about which a difference of weights says nothing."""
+    for rule in rollout.rules.values():
+        if rule.learned_rates != "none" or rule.statistics == "learned":
+            raise ValueError(
+                f"{name} cannot learn rates or statistics, got "
+                f"learned_rates={rule.learned_rates!r}, "
+                f"inner_statistics={rule.statistics!r}. Use --algo=maml "
+                "or fomaml for these."
+            )

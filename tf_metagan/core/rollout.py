@@ -66,12 +66,14 @@ class Task(NamedTuple):
       query: like `support`, or None where nothing is validated.
       others: like `support`, or None.
       seed: int64 [2].
+      label: int64 scalar, class id; None where the class is unknown.
     """
 
     support: tf.Tensor
     query: tf.Tensor | None
     others: tf.Tensor | None
     seed: tf.Tensor
+    label: tf.Tensor | None = None
 
 
 def matcher(patterns) -> Callable[[str, str], bool]:
@@ -112,6 +114,7 @@ class Rollout:
         self.rules = rules
         self.turns = turns
         self._adapts = matcher(adapt)
+        self._idle = tuple(p for p in game.players if p not in rules)
 
     def adapted(self, params: dict) -> dict:
         """Return the leaves that the inner loop moves."""
@@ -188,7 +191,7 @@ class Rollout:
                     wrt,
                     alone=alone,
                 )
-                for p in turn.players:
+                for p in (*turn.players, *self._idle):
                     metrics[f"{p.upper()}_loss"] = outcome.loss[p]
                 metrics = {**outcome.metrics, **metrics}  # the first counts
                 params, slots = dict(carry.params), dict(carry.slots)
@@ -225,7 +228,8 @@ class Rollout:
     def metric_names(self) -> tuple[str, ...]:
         """Return the names `step` reports."""
         movers = dict.fromkeys(p for turn in self.turns for p in turn.players)
-        return (*(f"{p.upper()}_loss" for p in movers), *self.game.metrics)
+        shown = (*movers, *self._idle)
+        return (*(f"{p.upper()}_loss" for p in shown), *self.game.metrics)
 
     def scan(
         self, vars: Vars, task: Task, steps, visit, extra, *, unrolled=False

@@ -164,10 +164,13 @@ def make_split(
     train_classes: Sequence[int] | None = None,
     test_classes: Sequence[int] | None = None,
     num_test_classes: int | None = None,
+    exclude_classes: Sequence[int] | None = None,
 ) -> Split:
     """Decide which classes are for meta-training and which for meta-test.
 
-    Explicit classes first; where one side is missing it is all the rest.
+    Explicit classes first; where one side is missing it is all the rest. To
+    exclude classes is to test on them and to train on all the rest, of which
+    there must be two, so that each has images of another beside it.
     Without them `num_test_classes` are shuffled off. Without that the data
     set's own split holds, and a data set that has none gives a shuffled 20 %
     of its classes, at least one, to meta-test.
@@ -179,6 +182,7 @@ def make_split(
       train_classes: class ids of the data set; None for all the others.
       test_classes: same.
       num_test_classes: how many, not together with explicit classes.
+      exclude_classes: class ids, not together with any of the others.
 
     Returns:
       Split; save it and load it afterwards.
@@ -194,6 +198,22 @@ def make_split(
             "splitting. Drop one of them."
         )
     every = source.label.tolist()
+    if exclude_classes is not None:
+        if explicit or num_test_classes is not None:
+            raise ValueError(
+                f"--exclude_classes={_few(exclude_classes)} came together with "
+                "another flag that splits the classes; expected one way of "
+                "splitting. Drop --train_classes, --test_classes and "
+                "--num_test_classes."
+            )
+        kept = len(set(every) - set(exclude_classes))
+        if kept < 2:
+            raise ValueError(
+                f"--exclude_classes leaves {kept} of {len(every)} classes for "
+                "training; expected at least two, so that each has others "
+                f"beside it. Exclude at most {len(every) - 2}."
+            )
+        explicit, test_classes = True, exclude_classes
     if explicit:
         train, test = train_classes, test_classes
         train = sorted(set(every) - set(test)) if train is None else train

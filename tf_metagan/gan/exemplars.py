@@ -60,7 +60,8 @@ def exemplar_game(
     packed = _check_networks(networks)
     blank = tuple(networks["g"].input_shape[1][1:])
 
-    def show(real, others, seed) -> game.Shown:
+    def show(vars: Vars, real, others, seed) -> game.Shown:
+        del vars
         near, far = _offsets(tf.shape(real)[0], seed)
         beside = _companions(real, near, far, packed)
         wrong = None

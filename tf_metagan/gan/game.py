@@ -56,6 +56,13 @@ class Game(NamedTuple):
         model has none.
       least_images: real images that a step of adaptation must have to teach
         anything.
+      order: who moves in an inner step, one entry after the other; the players
+        of one entry move together, players of none do not move.
+      told: (vars, label) -> Vars that also hold what the players are told of a
+        training task's class id, an int64 scalar; an adapted class has none.
+      stocks: images of meta-train classes that the game keeps, for adaptation
+        by those who have no images of others.
+      stock: (vars, images) -> Vars that keep them: uint8 [stocks, H, W, C].
 
     `real` is [n, H, W, C] in [-1, 1]; `others` the same or None; `seed` int64
     [2]. A game draws as many fakes as there are real images.
@@ -71,6 +78,10 @@ class Game(NamedTuple):
     wants_others: bool = False
     adapts_with_others: bool = False
     least_images: int = 1
+    order: tuple[tuple[str, ...], ...] = (("d",), ("g",))
+    told: Callable = lambda vars, label: vars
+    stocks: int = 0
+    stock: Callable = lambda vars, images: vars
 
 
 class Shown(NamedTuple):
@@ -91,7 +102,7 @@ class View(NamedTuple):
     """How two players look at the images of a task; `ALONE` is plain GAN.
 
     Attributes:
-      show: (real, others, seed) -> Shown.
+      show: (vars, real, others, seed) -> Shown.
       draw: (generate, z, given) -> images in the form of `Shown.real`, where
         generate(z, given) -> [n, H, W, C] and `given` is that of `Shown`.
       recall: (vars, seed, n) -> `given` for n images to be sampled, or None.
@@ -113,7 +124,7 @@ class View(NamedTuple):
 
 
 ALONE = View(
-    show=lambda real, others, seed: Shown(real),
+    show=lambda vars, real, others, seed: Shown(real),
     draw=lambda generate, z, given: generate(z, given),
     recall=lambda vars, seed, n: None,
     remember=lambda vars, support: vars,
@@ -155,17 +166,6 @@ def two_player(
     latent_size = _latent_size(networks, alone=view is ALONE)
     share = view.share
     nets = {name: functional.from_keras(net) for name, net in networks.items()}
-
-    def init(seed: int) -> Vars:
-        drawn = {
-            name: net.init(_player_seed(seed, name))
-            for name, net in nets.items()
-        }
-        return Vars(
-            params={name: params for name, (params, _) in drawn.items()},
-            state={name: state for name, (_, state) in drawn.items()},
-            inner={},
-        )
 
     def generate(vars: Vars, z, given, seed):
         inputs = z if given is None else [z, given]
@@ -238,13 +238,15 @@ def two_player(
         )
 
     def losses(vars: Vars, real, others, seed) -> Outcome:
-        shown = view.show(real, others, seed)
+        shown = view.show(vars, real, others, seed)
         fake, state = imitate(vars, shown, seed)
         outcome = compare(vars, shown, fake, fake, seed)
-        return outcome._replace(state={**outcome.state, "g": state})
+        return outcome._replace(
+            state={**vars.state, **outcome.state, "g": state}
+        )
 
     def gradients(vars: Vars, real, others, seed, wrt):
-        shown = view.show(real, others, seed)
+        shown = view.show(vars, real, others, seed)
         moved = {
             p: {leaf: vars.params[p][leaf] for leaf in leaves}
             for p, leaves in wrt.items()
@@ -280,7 +282,9 @@ def two_player(
                 else g_tape.gradient(fake, moved["g"], output_gradients=slope)
             )
         tree.require_connected(grads)
-        return grads, outcome._replace(state={**outcome.state, "g": state})
+        return grads, outcome._replace(
+            state={**vars.state, **outcome.state, "g": state}
+        )
 
     def sample(vars: Vars, seed, n):
         # The candidates of an image are neighbours, so that the first n of
@@ -302,13 +306,51 @@ def two_player(
 
     return Game(
         players=("d", "g"),
-        init=init,
+        init=lambda seed: init_players(nets, seed),
         losses=losses,
         gradients=gradients,
         sample=sample,
         metrics=("wasserstein_estimate", "gradient_penalty"),
         remember=view.remember,
     )
+
+
+def init_players(nets: dict[str, functional.Network], seed: int) -> Vars:
+    """Return freshly drawn weights and initial state of all players."""
+    drawn = {
+        name: net.init(_player_seed(seed, name)) for name, net in nets.items()
+    }
+    return Vars(
+        params={name: params for name, (params, _) in drawn.items()},
+        state={name: state for name, (_, state) in drawn.items()},
+        inner={},
+    )
+
+
+def in_batches(sample: Callable, size: int) -> Callable:
+    """Let `Game.sample` draw whole batches, as batch norm needs it.
+
+    Args:
+      sample: (vars, seed, n) -> [n, H, W, C].
+      size: images of a batch.
+
+    Returns:
+      The same, but every image is drawn in a batch of `size` that depends on
+      its place alone, so that fewer images are the first of more.
+    """
+
+    def whole(vars: Vars, seed, n):
+        count = (n + size - 1) // size
+        like = next(iter(vars.params["g"].values()))
+        drawn = tf.map_fn(
+            lambda number: sample(vars, rng.fold(seed, number), size),
+            tf.range(count),
+            fn_output_signature=like.dtype,
+            parallel_iterations=1,
+        )
+        return tf.reshape(drawn, tf.concat([[-1], tf.shape(drawn)[2:]], 0))[:n]
+
+    return whole
 
 
 def _player_seed(seed: int, player: str) -> int:

@@ -112,49 +112,45 @@ def _leaky_relu(x, slope: float):
     return activate(x)
 
 
-@keras.saving.register_keras_serializable(package="tf_metagan")
-class LayerNorm(keras.layers.Layer):
-    """Normalise each sample over all its elements, then scale and shift.
+class _Norm(keras.layers.Layer):
+    """Normalise over some axes, then scale and shift.
 
         y = gamma (x - mean) / sqrt(mean((x - mean)^2) + epsilon) + beta
 
-    gamma and beta have the shape of one sample.
-
-    Source: Ba, Kiros and Hinton (2016), as `torch.nn.LayerNorm` over the full
-      sample with its default epsilon.
-    Differs: keras.layers.LayerNormalization(axis=(1, 2, 3)) has equal values
-      and first derivatives, but wrong higher ones: it takes the variance from
-      `tf.nn.moments`, which stops the gradient of the mean inside the square.
-      What that drops is zero in the first derivative and not in the second.
+    Statistics are those of the input at hand, whatever the mode.
     """
 
-    def __init__(self, epsilon: float = 1e-5, **kwargs):
+    def __init__(
+        self, epsilon: float = 1e-5, gamma_initializer="ones", **kwargs
+    ):
         """Store the settings.
 
         Args:
           epsilon: added to the variance.
+          gamma_initializer: of the scale.
           **kwargs: `name` and `dtype` of the layer.
         """
         super().__init__(**kwargs)
         self.epsilon = epsilon
-        self.gamma_initializer = keras.initializers.Ones()
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.beta_initializer = keras.initializers.Zeros()
 
     def build(self, input_shape):
         """Create gamma and beta.
 
         Args:
-          input_shape: (n, ...); all but n known.
+          input_shape: (n, ...); all that gamma and beta cover known.
         """
+        shape = self._scaled(input_shape)
         self.gamma = self.add_weight(
             name="gamma",
-            shape=input_shape[1:],
+            shape=shape,
             initializer=self.gamma_initializer,
             autocast=False,
         )
         self.beta = self.add_weight(
             name="beta",
-            shape=input_shape[1:],
+            shape=shape,
             initializer=self.beta_initializer,
             autocast=False,
         )
@@ -168,7 +164,7 @@ class LayerNorm(keras.layers.Layer):
         Returns:
           Same shape and dtype.
         """
-        axes = list(range(1, len(inputs.shape)))
+        axes = self._averaged(len(inputs.shape))
         x = tf.cast(inputs, self.variable_dtype)
         centred = x - tf.reduce_mean(x, axes, keepdims=True)
         variance = tf.reduce_mean(tf.square(centred), axes, keepdims=True)
@@ -179,6 +175,60 @@ class LayerNorm(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """Return the shape of the input."""
         return input_shape
+
+    def _scaled(self, input_shape):
+        """Return the shape of gamma and beta: one number per channel."""
+        return input_shape[-1:]
+
+
+@keras.saving.register_keras_serializable(package="tf_metagan")
+class LayerNorm(_Norm):
+    """Normalise each sample over all its elements; see `_Norm`.
+
+    gamma and beta have the shape of one sample.
+
+    Source: Ba, Kiros and Hinton (2016), as `torch.nn.LayerNorm` over the full
+      sample with its default epsilon.
+    Differs: keras.layers.LayerNormalization(axis=(1, 2, 3)) has equal values
+      and first derivatives, but wrong higher ones: it takes the variance from
+      `tf.nn.moments`, which stops the gradient of the mean inside the square.
+      What that drops is zero in the first derivative and not in the second.
+    """
+
+    def _averaged(self, rank: int) -> list[int]:
+        return list(range(1, rank))
+
+    def _scaled(self, input_shape):
+        return input_shape[1:]
+
+
+@keras.saving.register_keras_serializable(package="tf_metagan")
+class InstanceNorm(_Norm):
+    """Normalise each channel of each sample over its pixels; see `_Norm`.
+
+    Source: Ulyanov et al. (2016), as affine `torch.nn.InstanceNorm2d`.
+    Differs: keras.layers.GroupNormalization(groups=-1), as `LayerNorm` does.
+    """
+
+    def _averaged(self, rank: int) -> list[int]:
+        return list(range(1, rank - 1))
+
+
+@keras.saving.register_keras_serializable(package="tf_metagan")
+class BatchNorm(_Norm):
+    """Normalise each channel over samples and pixels; see `_Norm`.
+
+    It keeps no running statistics: in training, adaptation and sampling alike
+    a batch is normalised by itself. So nothing is carried from one task to
+    another, and who samples must draw whole batches (`game.in_batches`).
+
+    Source: Ioffe and Szegedy (2015), algorithm 1.
+    Differs: keras.layers.BatchNormalization, as `LayerNorm` does, and by its
+      running statistics.
+    """
+
+    def _averaged(self, rank: int) -> list[int]:
+        return list(range(rank - 1))
 
 
 # The three bilinear maps of a strided convolution. Each one's derivatives are
