@@ -149,7 +149,7 @@ def test_numbered_names_are_noticed():
 
 def check_second_build(build):
     first, second = build(**SMALLEST), build(**SMALLEST)
-    assert set(first) == {"d", "g"}
+    assert {"d", "g"} <= set(first) == set(second)
     for player in first:
         leaves = []
         for model in (first[player], second[player]):
@@ -205,13 +205,26 @@ def test_start_without_seed_is_noticed():
 def feed(model, x, exemplar):
     """Return what a model is called with to see `x`.
 
-    One that also sees an image of the task gets `exemplar` beside `x`, and
-    images as often as it compares them.
+    One that takes more numbers, or compares images, gets `x` several times.
+    One that also sees an image of the task gets `exemplar` beside it; one that
+    is told a label gets the first.
     """
-    if len(model.inputs) == 1:
+    first, *rest = model.inputs
+    wanted = first.shape[-1]
+    x = tf.concat([x] * -(-wanted // x.shape[-1]), -1)[..., :wanted]
+    if not rest:
         return x
-    wanted = model.inputs[0].shape[-1]
-    return [tf.concat([x] * (wanted // x.shape[-1]), -1), exemplar]
+    if len(rest[0].shape) == 4:
+        return [x, exemplar]
+    labels = rest[0].shape[-1]
+    return [x, tf.one_hot(tf.zeros(len(x), tf.int32), labels, dtype=x.dtype)]
+
+
+def scored(outputs):
+    """Return one score [n, 1] that feels everything a model gives."""
+    return tf.add_n(
+        [tf.reduce_mean(x, 1, keepdims=True) for x in tf.nest.flatten(outputs)]
+    )
 
 
 def check_images(build, *, image_size, channels):
@@ -226,9 +239,9 @@ def check_images(build, *, image_size, channels):
         assert np.all(np.abs(images) <= 1.0)
         # One pixel saturates to the same sign at huge latents.
         assert scale > 1.0 or np.ptp(images) > 0.0
-        scores = pair["d"](feed(pair["d"], images, exemplar))
-        assert scores.shape == (4, 1)
-        assert np.all(np.isfinite(scores))
+        judged = tf.nest.flatten(pair["d"](feed(pair["d"], images, exemplar)))
+        assert judged[0].shape == (4, 1)
+        assert np.all(np.isfinite(scored(judged)))
 
 
 @every_name
@@ -272,7 +285,8 @@ def penalised_gradients(networks, params, batch):
         seed = tf.zeros([2], tf.int64)
         model, network = networks[player]
         x = feed(model, x, batch["exemplar"])
-        return network.apply(params[player], {}, x, seed)[0]
+        outputs = network.apply(params[player], {}, x, seed)[0]
+        return outputs if player == "g" else scored(outputs)
 
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(params)
@@ -287,6 +301,9 @@ def penalised_gradients(networks, params, batch):
         # No Wasserstein loss: the bias of the last layer would cancel out.
         loss = tf.reduce_mean(tf.nn.softplus(fooled) + tf.nn.softplus(-real))
         loss += tf.reduce_mean((norm - 1.0) ** 2)
+        for player in params.keys() - {"d", "g"}:
+            made = run(player, params, batch["latent"])
+            loss += tf.reduce_mean(tf.nn.softplus(made))
     return {player: tape.gradient(loss, params[player]) for player in params}
 
 
