@@ -314,6 +314,58 @@ def test_layer_norm_of_keras_is_wrong_from_second_order_on():
         check_layer_norm(keras_norm(), orders=())
 
 
+# Batch norm and instance norm.
+
+
+def check_norm(layer, axes):
+    """Values by hand; curvature against differences, see check_layer_norm."""
+    rng = np.random.default_rng(0)
+    x, step = tf.constant(rng.normal(size=(2, 3, 2, 2, 3)))
+    layer.build(x.shape)
+    gamma, beta = rng.normal(size=(2, 3))
+    layer.gamma.assign(gamma)
+    layer.beta.assign(beta)
+    mean, variance = (
+        f(x.numpy(), axes, keepdims=True) for f in (np.mean, np.var)
+    )
+    expected = gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-10)
+
+    def slope(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = tf.reduce_sum(tf.sin(layer(x)))
+        return tf.reduce_sum(tape.gradient(value, x) * step)
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = slope(x)
+    found = tf.reduce_sum(tape.gradient(value, x) * step)
+    h = 1e-5
+    difference = (slope(x + h * step) - slope(x - h * step)) / (2.0 * h)
+    np.testing.assert_allclose(found, difference, rtol=1e-7)
+
+
+def test_norms_of_batch_and_instance_are_right_to_second_order():
+    options = {"name": "norm", "dtype": "float64"}
+    check_norm(layers.BatchNorm(**options), (0, 1, 2))
+    check_norm(layers.InstanceNorm(**options), (1, 2))
+    with pytest.raises(AssertionError):
+        check_norm(layers.InstanceNorm(**options), (0, 1, 2))
+    wrong = keras.layers.GroupNormalization(3, epsilon=1e-5, **options)
+    with pytest.raises(AssertionError):
+        check_norm(wrong, (1, 2))
+
+
+def test_batch_norm_keeps_no_statistics():
+    layer = layers.BatchNorm(name="norm", dtype="float64")
+    x = inputs("down", 3)
+    layer.build(x.shape)
+    once = layer(x, training=True)
+    assert layer.non_trainable_variables == []
+    np.testing.assert_array_equal(layer(x, training=False), once)
+
+
 # Keeping.
 
 
@@ -322,11 +374,13 @@ def every_layer(dtype):
         layers.Down(3, name="down", dtype=dtype),
         layers.LeakyReLU(0.3, name="leaky", dtype=dtype),
         layers.LayerNorm(1e-3, name="norm", dtype=dtype),
+        layers.BatchNorm(gamma_initializer="zeros", name="batch", dtype=dtype),
+        layers.InstanceNorm(name="instance", dtype=dtype),
         layers.Up(2, activation="tanh", use_bias=False, name="up", dtype=dtype),
     ]
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(6))
 def test_layer_is_rebuilt_from_its_config(index):
     layer = every_layer("float64")[index]
     twin = type(layer).from_config(layer.get_config())
