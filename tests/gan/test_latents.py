@@ -93,9 +93,7 @@ def restated(nets, vars, real, others, fake, *, weight=1.0):
     apply = functional.from_keras(nets["d"]).apply
 
     def heads(x):
-        return [
-            s.numpy() for s in apply(vars.params["d"], {}, x, SEED)[0][:2]
-        ]
+        return [s.numpy() for s in apply(vars.params["d"], {}, x, SEED)[0][:2]]
 
     def cross_entropy(score, target):
         p = 1.0 / (1.0 + np.exp(-score))
@@ -203,7 +201,7 @@ def test_gradient_reaches_the_condition_network_unless_as_published():
 
 
 def test_detached_images_are_noticed():
-    with pytest.raises(ValueError, match="mlp_cls/out/bias.* cannot learn"):
+    with pytest.raises(ValueError, match=r"mlp_cls/out/bias.* cannot learn"):
         reach(make_game(networks(cut=True)))
 
 
@@ -227,11 +225,11 @@ def drawn(variant, *, known, count=6):
     vars = game.init(0)
     if known:
         vars = game.remember(vars, support())
-    return game, vars, game.sample(vars, SEED, count).numpy().reshape(count, -1)
+    return vars, game.sample(vars, SEED, count).numpy().reshape(count, -1)
 
 
 def test_two_mlps_share_the_latent_half_and_half():
-    game, vars, z = drawn("2mlp", known=True)
+    vars, z = drawn("2mlp", known=True)
     assert np.ptp(z[:, :2], axis=0).min() > 1e-3
     features = vars.state["memory"]["features"]
     weights = vars.params["mlp_cls"]
@@ -239,7 +237,7 @@ def test_two_mlps_share_the_latent_half_and_half():
     condition += weights["out/bias"]
     np.testing.assert_allclose(z[:, 2:], np.repeat(condition, 6, 0), rtol=1e-9)
     # Nothing known: noise, another for each image.
-    _, _, prior = drawn("2mlp", known=False)
+    _, prior = drawn("2mlp", known=False)
     assert np.ptp(prior, axis=0).min() > 1e-3
     np.testing.assert_allclose(prior[:, :2], z[:, :2], rtol=1e-9)
 
@@ -248,20 +246,20 @@ def test_two_mlps_share_the_latent_half_and_half():
     ("variant", "varying"), [("concat", 3), ("1mlp", 4), ("noise", 4)]
 )
 def test_other_latents(variant, varying):
-    game, vars, z = drawn(variant, known=True)
+    vars, z = drawn(variant, known=True)
     spread = np.ptp(z, axis=0)
     assert np.all(spread[:varying] > 1e-3)
     assert np.all(spread[varying:] < 1e-12)
     if variant != "concat":
         assert "memory" not in vars.state
     if variant != "1mlp":
-        unknown = drawn(variant, known=False)[2]
+        unknown = drawn(variant, known=False)[1]
         np.testing.assert_allclose(unknown[:, :3], z[:, :3], rtol=1e-9)
 
 
 def test_mean_and_deviation_move_and_stretch_noise():
-    _, vars, z = drawn("mlp_mean_std", known=True)
-    noise = drawn("mlp_mean_std", known=False)[2]
+    vars, z = drawn("mlp_mean_std", known=True)
+    noise = drawn("mlp_mean_std", known=False)[1]
     weights, features = vars.params["mlp_cls"], vars.state["memory"]["features"]
     mean, deviation = np.split(
         (features[tf.newaxis] @ weights["out/kernel"]) + weights["out/bias"],
@@ -341,7 +339,7 @@ def test_who_moves(variant, published, order):
     "wrong", [{"mlp": 3}, {"mlp": 0, "mlp_cls": 4}, {"mlp": 4}]
 )
 def test_networks_that_do_not_fit_are_refused(wrong):
-    with pytest.raises(ValueError, match="--game=latent got networks .*Use"):
+    with pytest.raises(ValueError, match=r"--game=latent got networks .*Use"):
         make_game(networks(**wrong))
 
 

@@ -83,7 +83,9 @@ class Latent(base.Algorithm):
         self.classical = tuple(
             p for p in self.game.players if p not in rollout.rules
         )
-        self._last = _rollout_of(rollout, self.classical) if final_step else None
+        self._last = (
+            _rollout_of(rollout, self.classical) if final_step else None
+        )
 
     def metric_shapes(self) -> dict[str, list[int]]:
         """Return {name: shape} of the metrics of `task_gradients`."""
@@ -128,6 +130,4 @@ def _rollout_of(rollout: Rollout, players: tuple[str, ...]) -> Rollout:
             "use --game=latent."
         )
     rule = next(iter(rollout.rules.values()))._replace(statistics="reset")
-    return Rollout(
-        rollout.game, dict.fromkeys(players, rule), (Turn(players),)
-    )
+    return Rollout(rollout.game, dict.fromkeys(players, rule), (Turn(players),))

@@ -191,7 +191,8 @@ class Rollout:
                     wrt,
                     alone=alone,
                 )
-                for p in (*turn.players, *self._idle):
+                free = (p for p in self._idle if p in outcome.loss)
+                for p in (*turn.players, *free):
                     metrics[f"{p.upper()}_loss"] = outcome.loss[p]
                 metrics = {**outcome.metrics, **metrics}  # the first counts
                 params, slots = dict(carry.params), dict(carry.slots)

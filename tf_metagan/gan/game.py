@@ -19,7 +19,8 @@ class Outcome(NamedTuple):
     """What one evaluation of a game yields.
 
     Attributes:
-      loss: {player: scalar}, what each player minimises.
+      loss: {player: scalar}, what each player minimises. With gradients, of
+        the players that were asked for and of others that cost nothing more.
       state: {player: {leaf: value}} after the forward passes.
       metrics: {name: scalar} to be logged.
       terms: {name: scalar}, what the losses are made of, where players share
