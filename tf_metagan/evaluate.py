@@ -68,6 +68,13 @@ class EvaluateConfig:
         unit="images",
         interval="[0, inf)",
     )
+    classes: str = setting(
+        Protocol.classes,
+        "Classes the tasks are of: those kept for the test, or those of the "
+        "training.",
+        section=_HOW,
+        choices=("test", "train"),
+    )
     seed: int = setting(
         Protocol.seed,
         "Root of tasks and samples; equal seeds give equal numbers, and every "
@@ -238,11 +245,12 @@ def build(config: EvaluateConfig) -> Any:
     trained = settings_lib.Settings(Config, [(values, False)])
     images = assembly.load_images(trained)
     data.check_split(split, images)
+    classes = getattr(split, config.classes)
     critic = critics.load(
         dataset=trained.config.dataset,
         image_size=trained.config.image_size,
         channels=trained.config.channels,
-        classes=split.test,
+        classes=classes,
         cache_dir=config.cache_dir,
         folder=config.critic,
     )
@@ -251,7 +259,7 @@ def build(config: EvaluateConfig) -> Any:
         subject.scratch_of(trained, seed=trained.config.seed + 1),
         UnseenTasks(
             images,
-            classes=split.test,
+            classes=classes,
             batch_size=trained.config.adaptation_batch,
             seed=protocol.seed,
         ),

@@ -124,11 +124,23 @@ def test_split_fills_the_side_that_is_not_named(numbered):
         ({"test_classes": [0, 1, 2]}, "leaves no train classes"),
         ({"train_classes": [0, 1, 2]}, "leaves no test classes"),
         ({"test_classes": [0], "num_test_classes": 1}, "came together with"),
+        ({"test_classes": [0], "exclude_classes": [1]}, "came together with"),
+        ({"exclude_classes": [0, 1]}, "leaves 1 of 3 classes .* at most 1"),
     ],
 )
 def test_split_refuses(numbered, given, text):
     with pytest.raises(ValueError, match=text):
         base.make_split(numbered([1] * 3), dataset="d", seed=0, **given)
+
+
+def test_excluded_classes_are_for_the_test(numbered):
+    source = numbered([1] * 10, test=[3])
+    split = base.make_split(
+        source, dataset="d", seed=0, exclude_classes=range(8)
+    )
+    assert (split.train, split.test) == ((8, 9), tuple(range(8)))
+    with pytest.raises(ValueError, match="Exclude at most 8"):
+        base.make_split(source, dataset="d", seed=0, exclude_classes=range(9))
 
 
 def test_split_survives_the_disk(numbered, tmp_path):

@@ -14,6 +14,8 @@ class Protocol:
       steps: steps of adaptation.
       shots: support images of a task; 0: fresh images of the whole class at
         every step.
+      classes: side of the run's split that the tasks are of: "test", or
+        "train" for classes it has seen.
       seed: of tasks and samples.
       curve_tasks: tasks behind each point of a curve; 0: no curves.
       curve_samples: images drawn per task and point.
@@ -28,6 +30,7 @@ class Protocol:
     samples: int = 4096
     steps: int = 10
     shots: int = 0
+    classes: str = "test"
     seed: int = 0
     curve_tasks: int = 32
     curve_samples: int = 256
@@ -40,6 +43,8 @@ class Protocol:
 
         >>> Protocol().name, Protocol(tasks=32, shots=5, seed=1).name
         ('256tasks_4096_10steps', '32tasks_4096_10steps_5shots_seed1')
+        >>> Protocol(classes="train").name
+        '256tasks_4096_10steps_seen'
         """
         return self.metric("").removeprefix("_")
 
@@ -72,15 +77,19 @@ class Protocol:
 
     def _adaptation(self) -> str:
         shots = f"_{self.shots}shots" if self.shots else ""
+        seen = "_seen" if self.classes == "train" else ""
         seed = f"_seed{self.seed}" if self.seed else ""
-        return f"{self.steps}steps{shots}{seed}"
+        return f"{self.steps}steps{shots}{seen}{seed}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {
+        values = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
+        if self.classes == Protocol.classes:  # results from before stay good
+            del values["classes"]
+        return values
 
 
 QUICK = {
