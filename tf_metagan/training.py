@@ -252,6 +252,7 @@ def draw_stock(
         shots=0,
         rotate_classes=False,
         elastic=0.0,
+        elastic_classes=0.0,
     )
     return data.to_bytes(sampler.batch(0).support[:, 0, 0].numpy())
 
