@@ -173,6 +173,33 @@ def test_given_networks_keep_their_weights_and_hold_the_meta_weights():
                 assert same == variable.path.endswith(constant), variable.path
 
 
+def test_a_family_of_four_players_learns_and_is_saved(tmp_path):
+    def make():
+        sizes = {"image_size": 16, "width": 2, "latent_size": 3}
+        own = {"inner_steps": 1, "kept_images": 2, "classical_rate": 0.1}
+        return MetaGAN(algorithm="latent", **own, **sizes)
+
+    rng = np.random.default_rng(0)
+    source = {
+        name: rng.integers(0, 256, [6, 16, 16, 1], dtype=np.uint8)
+        for name in "abcde"
+    }
+    gan = make()
+    gan.compile(run_eagerly=True)
+    assert set(gan.more_networks) == {"mlp", "mlp_cls"}
+    before = [v.numpy().copy() for v in gan.trainable_weights]
+    fit(gan, tasks(source, **DATA))
+    assert len(before) == 9 + 4 + 4 + 10
+    for variable, old in zip(gan.trainable_weights, before, strict=True):
+        assert not np.array_equal(variable, old), variable.path
+    path = str(tmp_path / "x.weights.h5")
+    gan.save_weights(path)
+    loaded = make()
+    loaded.compile(run_eagerly=True)
+    loaded.load_weights(path)
+    check_equal(loaded, gan)
+
+
 def test_loss_is_the_sum_of_the_players_outer_losses():
     history = fit(make_gan("fomaml"))
     total = history["D_val"][0] + history["G_val"][0]

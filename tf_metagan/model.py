@@ -135,6 +135,9 @@ class MetaGAN(keras.Model):
             self._settings.check_all_used()
         self._networks_given = given
         self.generator, self.discriminator = networks["g"], networks["d"]
+        more = {p: net for p, net in networks.items() if p not in chosen}
+        if more:
+            self.more_networks = more  # of other players, for Keras to save
         self._create_variables(networks, drawn, strategy)
         self._means = {
             name: keras.metrics.Mean(name) for name in self._metric_names()
@@ -151,8 +154,9 @@ class MetaGAN(keras.Model):
             p: functional.from_keras(network).variables()
             for p, network in networks.items()
         }
+        stated = {p: own[p][1] if p in own else {} for p in drawn.state}
         carried = {
-            p: {x: v for x, v in leaves.items() if x not in own[p][1]}
+            p: {x: v for x, v in leaves.items() if x not in stated[p]}
             for p, leaves in drawn.state.items()
         }
         extra = learners.create_variables(
@@ -170,7 +174,7 @@ class MetaGAN(keras.Model):
         self.inner_statistics = tf.nest.flatten(extra.state)
         vars = Vars(
             params={p: params for p, (params, _) in own.items()},
-            state={p: {**own[p][1], **extra.state[p]} for p in own},
+            state={p: {**stated[p], **extra.state[p]} for p in stated},
             inner=extra.inner,
         )
         model_checks.check_scope(vars, strategy)
@@ -259,7 +263,7 @@ class MetaGAN(keras.Model):
         for kind, optimizers in zip(kinds, made, strict=True):
             for player in self._rule.game.players:
                 name = kind.format(player)
-                if chosen[name] is not None and player in optimizers:
+                if chosen.get(name) is not None and player in optimizers:
                     optimizers[player] = chosen[name]
                 setattr(self, name, optimizers.get(player))
         super().compile(optimizer=None, **options)

@@ -1,0 +1,254 @@
+"""Time the latent family's meta-step beside the same step in eager PyTorch.
+
+    python -m benchmarks.latent_step --rounds=10
+
+One task of --algo=latent, BCE on both heads, two MLPs, batch norm: k inner
+steps of D and then of both MLPs by an Adam that begins anew, one gradient of G
+beside the adapted others, meta minus adapted weights of the others. Without the
+outer optimisers. Each side lives in a process of its own; they take turns.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+LATENT_SIZE = 100
+RATE, BETA1, BETA2, EPSILON = 2e-4, 0.5, 0.999, 1e-8
+
+
+class Sizes(NamedTuple):
+    """Of one meta-step; images are 32x32x1."""
+
+    width: int
+    steps: int
+    batch: int
+
+
+def images(sizes: Sizes, *, seed: int) -> np.ndarray:
+    """Return float32 [steps, batch, 32, 32, 1] in [-1, 1]."""
+    draw = np.random.default_rng(seed)
+    shape = [sizes.steps, sizes.batch, 32, 32, 1]
+    return draw.uniform(-1.0, 1.0, shape).astype(np.float32)
+
+
+def library_step(sizes: Sizes) -> Callable[[], None]:
+    """Return a meta-step as users run it, the logged losses included."""
+    import tensorflow as tf
+
+    from tf_metagan import assembly, settings
+    from tf_metagan.config import Config
+    from tf_metagan.types import TaskBatch
+
+    given = {
+        "algo": "latent",
+        "width": sizes.width,
+        "inner_steps": sizes.steps,
+        "inner_batch_size": sizes.batch,
+        "latent_size": LATENT_SIZE,
+        "kept_images": 0,
+    }
+    chosen = settings.Settings(Config, [(given, True)])
+    rule = assembly.make_algorithm(assembly.with_algorithm_defaults(chosen))
+    vars = rule.init(0)
+    support, query, others = (
+        tf.constant(images(sizes, seed=seed)[np.newaxis]) for seed in range(3)
+    )
+    gradients = tf.function(rule.meta_gradients, autograph=False)
+    numbers = iter(range(sys.maxsize))
+
+    def step() -> None:
+        number = tf.constant(next(numbers), tf.int64)
+        tasks = TaskBatch(
+            support,
+            query,
+            others,
+            tf.zeros([1], tf.int64),
+            tf.stack([number, number])[tf.newaxis],
+        )
+        found = gradients(vars, tasks, number)
+        tf.nest.map_structure(lambda x: x.numpy(), found.grads.params)
+
+    return step
+
+
+def torch_step(sizes: Sizes) -> Callable[[], None]:
+    """Return the same meta-step as it is written in PyTorch."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    torch.set_flush_denormal(True)  # TensorFlow always does
+    w = sizes.width
+
+    class Critic(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.trunk = nn.Sequential(
+                nn.Conv2d(1, w, 4, 2, 1, bias=False),
+                nn.LeakyReLU(0.2),
+                nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(2 * w, track_running_stats=False),
+                nn.LeakyReLU(0.2),
+                nn.Conv2d(2 * w, 4 * w, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(4 * w, track_running_stats=False),
+                nn.LeakyReLU(0.2),
+            )
+            self.heads = nn.Linear(64 * w, 2, bias=False)
+
+        def forward(self, x):
+            x = self.trunk(x)
+            return self.heads(x.flatten(1)), x.mean((2, 3))
+
+    def block(i, o, kernel, stride, padding):
+        return (
+            nn.ConvTranspose2d(i, o, kernel, stride, padding, bias=False),
+            nn.BatchNorm2d(o, track_running_stats=False),
+            nn.ReLU(),
+        )
+
+    def mlp(size):
+        return nn.Sequential(
+            nn.Linear(size, LATENT_SIZE),
+            nn.ReLU(),
+            nn.Linear(LATENT_SIZE, LATENT_SIZE),
+        )
+
+    meta = nn.ModuleDict(
+        {"d": Critic(), "mlp": mlp(LATENT_SIZE), "mlp_cls": mlp(4 * w)}
+    )
+    g = nn.Sequential(
+        *block(2 * LATENT_SIZE, 4 * w, 4, 1, 0),
+        *block(4 * w, 2 * w, 4, 2, 1),
+        *block(2 * w, w, 4, 2, 1),
+        nn.ConvTranspose2d(w, 1, 4, 2, 1, bias=False),
+        nn.Tanh(),
+    )
+    support, _, others = (
+        torch.from_numpy(images(sizes, seed=seed)).permute(0, 1, 4, 2, 3)
+        for seed in range(3)
+    )
+    start = {k: x.clone() for k, x in meta.state_dict().items()}
+
+    def adam(*parts):
+        weights = [x for part in parts for x in meta[part].parameters()]
+        betas = (BETA1, BETA2)
+        return torch.optim.Adam(weights, RATE, betas, EPSILON)
+
+    def fake(features):
+        z = meta["mlp"](torch.randn(sizes.batch, LATENT_SIZE))
+        c = meta["mlp_cls"](features.detach().mean(0, keepdim=True))
+        z = torch.cat([z, c.expand(sizes.batch, -1)], 1)
+        return g(z[:, :, None, None])
+
+    def fooled(y):
+        return F.softplus(-meta["d"](y)[0]).mean(0).sum()
+
+    def step() -> None:
+        meta.load_state_dict(start)
+        d_adam, mlp_adam = adam("d"), adam("mlp", "mlp_cls")
+        for x, o in zip(support, others, strict=True):
+            meta["d"].requires_grad_(True)
+            scores, features = meta["d"](x)
+            with torch.no_grad():
+                y = fake(features)
+            loss = F.softplus(-scores).mean(0).sum()
+            loss = loss + F.softplus(meta["d"](y)[0][:, 0]).mean()
+            loss = loss + F.softplus(meta["d"](o)[0][:, 1]).mean()
+            d_adam.zero_grad()
+            loss.backward()
+            d_adam.step()
+            # Neither D's nor G's gradient is computed for this move.
+            meta["d"].requires_grad_(False)
+            g.requires_grad_(False)
+            with torch.no_grad():
+                _, features = meta["d"](x)
+            mlp_adam.zero_grad()
+            fooled(fake(features)).backward()
+            mlp_adam.step()
+        g.requires_grad_(True)
+        g.zero_grad()
+        with torch.no_grad():
+            _, features = meta["d"](support[-1])
+        fooled(fake(features)).backward()
+        for k, x in meta.state_dict().items():
+            start[k] - x
+
+    return step
+
+
+SIDES = {"library": library_step, "torch": torch_step}
+
+
+def work(side: str, sizes: Sizes) -> None:
+    """Be one side: a step for every line on stdin, its seconds on stdout."""
+    if side == "torch":
+        import torch
+
+        torch.set_num_threads(1)
+    step = SIDES[side](sizes)
+    for _ in sys.stdin:
+        begun = time.perf_counter(), time.process_time()
+        step()
+        seconds = (
+            time.perf_counter() - begun[0],
+            time.process_time() - begun[1],
+        )
+        print(json.dumps(seconds), flush=True)
+
+
+def race(sizes: Sizes, rounds: int) -> Iterator[tuple[str, float, float]]:
+    """Yield (side, median wall, median CPU seconds) of steps in turns."""
+    threads = {"TF_NUM_INTEROP_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "OMP_NUM_THREADS": "1"}
+    words = [f"--{name}={value}" for name, value in sizes._asdict().items()]
+    workers = {
+        side: subprocess.Popen(
+            [sys.executable, "-m", __spec__.name, f"--work={side}", *words],
+            env={**os.environ, **threads, **quiet},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for side in SIDES
+    }
+    found: dict[str, list] = {side: [] for side in SIDES}
+    for number in range(rounds + 1):
+        for side, worker in workers.items():
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+            seconds = json.loads(worker.stdout.readline())
+            if number:  # the first is tracing
+                found[side].append(seconds)
+    for side, worker in workers.items():
+        worker.stdin.close()
+        worker.wait()
+        yield side, *map(statistics.median, zip(*found[side], strict=True))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--work", choices=SIDES, help=argparse.SUPPRESS)
+    asked = parser.parse_args(argv)
+    sizes = Sizes(asked.width, asked.steps, asked.batch)
+    if asked.work:
+        work(asked.work, sizes)
+        return
+    for side, wall, cpu in race(sizes, asked.rounds):
+        print(f"{side}: {wall:.3f} s wall, {cpu:.3f} s CPU per meta-step")
+
+
+if __name__ == "__main__":
+    main()
