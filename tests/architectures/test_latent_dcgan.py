@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_metagan.architectures import cdcgan, latent_dcgan
 from tf_metagan.core import functional
@@ -94,3 +95,16 @@ def test_labels_cost_ten_maps_and_ten_numbers():
     assert more == 10 * 4 * 4 * 64 - 4 * 4 * 256  # one head less
     more = told["g"].count_params() - plain["g"].count_params()
     assert more == 10 * 4 * 4 * 256
+
+
+def test_maps_are_those_that_a_convolution_sees():
+    rng = np.random.default_rng(0)
+    kernel, label = rng.normal(size=(4, 4, 3, 5)), rng.normal(size=(2, 3))
+    maps = np.broadcast_to(label[:, None, None, :], (2, 16, 16, 3))
+    expected = tf.nn.conv2d(maps, kernel, 2, "SAME")
+    taps = tf.reshape(tf.einsum("nl,yxlw->nyxw", label, kernel), [2, -1])
+    found = cdcgan.Maps(16, name="maps", dtype="float64")(taps)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    # The borders have fewer taps.
+    assert np.ptp(found[0, 1:-1, 1:-1], axis=(0, 1)).max() < 1e-12
+    assert np.ptp(found[0], axis=(0, 1)).min() > 1e-3

@@ -5,6 +5,8 @@ latent_dcgan.py, so that the two families differ by what the players are told.
 """
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from tf_metagan.architectures import latent_dcgan
 
@@ -23,8 +25,8 @@ def build(
 
     The label is a row of weights of `num_labels` classes, one for the class
     and zero for all others. G has it behind z, D as as many constant maps
-    behind the channels of the image. Otherwise they are G and D of
-    `latent_dcgan.build`, D with one head.
+    behind the channels of the image (see `Maps`). Otherwise they are G and D
+    of `latent_dcgan.build`, D with one head.
 
     Args:
       image_size: s, height and width in pixels, a multiple of 16.
@@ -44,18 +46,49 @@ def build(
     """
     make = latent_dcgan.Blocks("cdcgan", normalisation, dtype)
     make.check_size(image_size)
-    join = {"name": "join", "dtype": dtype}
     image = make.input([image_size, image_size, channels], "image")
     label = make.input([num_labels], "label")
-    row = keras.layers.Reshape([1, 1, num_labels], name="row", dtype=dtype)
-    maps = keras.layers.UpSampling2D(image_size, name="maps", dtype=dtype)
-    seen = keras.layers.Concatenate(**join)([image, maps(row(label))])
-    score = make.head(make.trunk(seen, width), "head")
+    taps = keras.layers.Dense(16 * width, **make.options("taps"))(label)
+    maps = Maps(image_size, name="maps", dtype=dtype)(taps)
+    score = make.head(make.trunk(image, width, maps), "head")
     z = make.input([latent_size], "z")
     told = make.input([num_labels], "label")
-    start = keras.layers.Concatenate(**join)([z, told])
+    join = keras.layers.Concatenate(name="join", dtype=dtype)
+    start = join([z, told])
     drawn = make.paint(start, image.shape[1:], width)
     return {
         "d": keras.Model([image, label], score, name="d"),
         "g": keras.Model([z, told], drawn, name="g"),
     }
+
+
+@keras.saving.register_keras_serializable(package="tf_metagan")
+class Maps(keras.layers.Layer):
+    """What a convolution makes of constant maps, without making the maps.
+
+    A 4x4 convolution of stride 2 and "same" padding gives, for a map that is
+    constant, the sum of those of its 16 taps that lie within the image. So a
+    hundred labels cost no more than ten.
+    """
+
+    def __init__(self, image_size: int, **kwargs):
+        """Fix s, height and width of the maps."""
+        super().__init__(**kwargs)
+        self.image_size = image_size
+
+    def call(self, taps):
+        """Map [n, 16 w], the taps times the labels, to [n, s/2, s/2, w]."""
+        half = self.image_size // 2
+        first = 2 * np.arange(half)[:, np.newaxis] - 1 + np.arange(4)
+        inside = (first >= 0) & (first < self.image_size)
+        # Axes: row, column, row of the tap, column of the tap.
+        inside = inside[:, np.newaxis, :, np.newaxis] & inside[:, np.newaxis]
+        inside = tf.constant(inside.reshape(half * half, 16), taps.dtype)
+        width = taps.shape[-1] // 16
+        sums = tf.matmul(inside, tf.reshape(taps, [-1, 16, width]))
+        return tf.reshape(sums, [-1, half, half, width])
+
+    def compute_output_shape(self, input_shape):
+        """Return (n, s/2, s/2, w)."""
+        half = self.image_size // 2
+        return (input_shape[0], half, half, input_shape[-1] // 16)

@@ -114,13 +114,22 @@ class Blocks:
         policy = keras.dtype_policies.get(self.dtype)
         return keras.Input(shape, dtype=policy.compute_dtype, name=name)
 
-    def trunk(self, x, width: int):
-        """Map [n, s, s, c] to [n, s/8, s/8, 4 width]."""
+    def trunk(self, x, width: int, told=None):
+        """Map [n, s, s, c] to [n, s/8, s/8, 4 width].
+
+        Args:
+          x: images.
+          width: channels after the first layer.
+          told: [n, s/2, s/2, width], added to what the first layer makes of
+            the images.
+        """
         first_bias = self.normalisation != "batch"
-        down = layers.Down(width, **self._options("down1", bias=first_bias))
-        x = self._activate(down(x), "down1")
+        x = layers.Down(width, **self.options("down1", bias=first_bias))(x)
+        if told is not None:
+            x = keras.layers.Add(name="hear", dtype=self.dtype)([x, told])
+        x = self._activate(x, "down1")
         for name, filters in (("down2", 2 * width), ("down3", 4 * width)):
-            x = layers.Down(filters, **self._options(name))(x)
+            x = layers.Down(filters, **self.options(name))(x)
             if self.normalisation == "batch":
                 x = self._batch_norm(x, name)
             elif self.normalisation == "instance":
@@ -134,19 +143,19 @@ class Blocks:
     def head(self, x, name: str):
         """Map the trunk's output to one score per image."""
         flat = keras.layers.Flatten(name=f"{name}_flat", dtype=self.dtype)(x)
-        return keras.layers.Dense(1, **self._options(name))(flat)
+        return keras.layers.Dense(1, **self.options(name))(flat)
 
     def paint(self, z, shape, width: int):
         """Map [n, latent] to images of `shape`, (s, s, c), in [-1, 1]."""
         start = shape[0] // 8
         grid = [start, start, 4 * width]
-        x = keras.layers.Dense(math.prod(grid), **self._options("stem"))(z)
+        x = keras.layers.Dense(math.prod(grid), **self.options("stem"))(z)
         x = keras.layers.Reshape(grid, name="grid", dtype=self.dtype)(x)
         x = self._revive(x, "stem")
         for name, filters in (("up1", 2 * width), ("up2", width)):
-            x = layers.Up(filters, **self._options(name))(x)
+            x = layers.Up(filters, **self.options(name))(x)
             x = self._revive(x, name)
-        last = {"activation": "tanh", **self._options("up3")}
+        last = {"activation": "tanh", **self.options("up3")}
         return layers.Up(shape[-1], **last)(x)
 
     def mlp(self, name: str, size: int, hidden: int, out: int) -> keras.Model:
@@ -168,7 +177,8 @@ class Blocks:
         y = dense("out", hidden, out)(relu(dense("hidden", size, hidden)(x)))
         return keras.Model(x, y, name=name)
 
-    def _options(self, name: str, *, bias: bool = False) -> dict:
+    def options(self, name: str, *, bias: bool = False) -> dict:
+        """Return the arguments that every layer with a kernel has."""
         draw = keras.initializers.RandomNormal(stddev=0.02)
         if self.normalisation == "selu":
             draw = keras.initializers.VarianceScaling(
