@@ -35,6 +35,17 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
+@pytest.fixture(autouse=True)
+def blank_pictures(monkeypatch):
+    """Draw no panel, which takes most of the time of runs this short."""
+
+    class Blank:
+        def picture(self, vars):
+            return np.zeros([8, 8, 3], np.uint8)
+
+    monkeypatch.setattr(training, "make_panel", lambda *_: Blank())
+
+
 def learn(here, folder, family, name, meta_steps):
     values = {**SIZES, **FAMILIES[family], "meta_steps": meta_steps}
     code, _, err = here(
