@@ -82,7 +82,13 @@ class Protocol:
         return f"{self.steps}steps{shots}{seen}{seed}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return plain values for JSON, the default of `classes` left out.
+
+        >>> "classes" in Protocol().as_dict()
+        False
+        >>> Protocol(classes="train").as_dict()["classes"]
+        'train'
+        """
         values = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
