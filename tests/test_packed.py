@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_metagan
 from tests import runs
 from tf_metagan import assembly, packed, sampling, training
+from tf_metagan.types import Vars
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,28 @@ def test_packed_folder_names_no_place_of_this_machine(logdir, folder):
     assert str(logdir) not in text
     assert str(logdir) in (logdir / "config.json").read_text()
     assert sum(x.stat().st_size for x in folder.iterdir()) < 100_000
+
+
+def test_bytes_stay_bytes(logdir, tmp_path):
+    kept = {"kept": {"images": tf.constant([[0, 7, 255]], tf.uint8)}}
+    vars = Vars({"g": {"w": tf.constant([0.5])}}, kept, {})
+    packed.write(
+        str(tmp_path),
+        config=str(logdir / "config.json"),
+        split=str(logdir / "split.json"),
+        vars=vars,
+        meta_step=1,
+    )
+    again, _ = packed.read(str(tmp_path), vars)
+    found = again.state["kept"]["images"]
+    assert found.dtype == tf.uint8
+    np.testing.assert_array_equal(found, kept["kept"]["images"])
+    with np.load(tmp_path / packed.WEIGHTS_FILE) as stored:
+        assert {stored[n].dtype.name for n in stored.files} == {
+            "float16",
+            "int64",
+            "uint8",
+        }
 
 
 def test_whole_precision_can_be_kept(logdir, tmp_path):

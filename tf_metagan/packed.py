@@ -81,9 +81,12 @@ def write(
       ValueError: a weight is not finite in the type it is stored in.
     """
     arrays = {_STEP: np.int64(meta_step)}
+    kind = np.float16 if half else np.float32
     for name, value in _named(vars).items():
-        with np.errstate(over="ignore"):  # refused below
-            array = value.numpy().astype(np.float16 if half else np.float32)
+        array = value.numpy()
+        if value.dtype.is_floating:
+            with np.errstate(over="ignore"):  # refused below
+                array = array.astype(kind)
         if not np.isfinite(array).all():
             raise ValueError(
                 f"{name} is not finite as {array.dtype}; expected trained "
