@@ -187,7 +187,7 @@ def train_words(
 
 def evaluate_words(entry: Entry, config: TableConfig) -> list[str]:
     """Return the evaluation command of a line."""
-    words = [f"--run={entry.run}", f"--steps={entry.row.steps}"]
+    words = [f"--run={entry.run}", f"--steps={entry.steps}"]
     if entry.shots:
         words.append(f"--shots={entry.shots}")
     if config.quick:
@@ -286,7 +286,7 @@ def cell(entry: Entry, config: TableConfig, problem: str) -> tabulate.Cell:
     """
     facts: dict[str, Any] = {
         "run": str(entry.run),
-        "steps": entry.row.steps,
+        "steps": entry.steps,
         "shots": entry.shots,
         "train": shlex.join(["python", *train_words(entry, config)]),
         "evaluate": shlex.join(["python", *evaluate_words(entry, config)]),
@@ -336,9 +336,7 @@ def results_of(entry: Entry, config: TableConfig) -> dict[str, Any] | None:
         if getattr(config, name) is not None:
             values[name] = getattr(config, name)
     protocol = evaluate.protocol_of(
-        evaluate.EvaluateConfig(
-            steps=entry.row.steps, shots=entry.shots, **values
-        )
+        evaluate.EvaluateConfig(steps=entry.steps, shots=entry.shots, **values)
     )
     folder = entry.run / evaluate.RESULTS / protocol.name
     if not (folder / store.RESULTS_FILE).exists():
