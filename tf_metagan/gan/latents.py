@@ -6,8 +6,8 @@ out of what D sees in the domain's real images, the condition. D has a second
 head that tells the domain from others, and all who make images are to please
 both heads.
 
-Source: the public programs of seed and follow-up, NicelyCla/GAN-and-Meta-
-Learning and andreapisa9/omniglot-GAN.
+Source: the public programs NicelyCla/GAN-and-Meta-Learning and, following it,
+andreapisa9/omniglot-GAN.
 """
 
 from typing import NamedTuple
