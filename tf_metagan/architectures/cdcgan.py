@@ -49,7 +49,7 @@ def build(
     image = make.input([image_size, image_size, channels], "image")
     label = make.input([num_labels], "label")
     taps = keras.layers.Dense(16 * width, **make.options("taps"))(label)
-    maps = Maps(image_size, name="maps", dtype=dtype)(taps)
+    maps = Maps(image_size, name="label_maps", dtype=dtype)(taps)
     score = make.head(make.trunk(image, width, maps), "head")
     z = make.input([latent_size], "z")
     told = make.input([num_labels], "label")
