@@ -10,15 +10,19 @@ from tf_metagan import registry
 from tf_metagan.core import gradcheck, rng, tree
 from tf_metagan.core.inner import InnerRule
 from tf_metagan.core.rollout import Rollout, Task, Turn
-from tf_metagan.gan import exemplars
-from tf_metagan.gan import game as games
 from tf_metagan.learner import Learner, create_variables
 from tf_metagan.types import Vars
 
 STEP = np.zeros([], np.int64)
 SIMULTANEOUS = (Turn(("d", "g")),)
 
-_SIZES = {"toy": {"image_size": 2, "channels": 2}}
+_GREY = {"image_size": 16, "channels": 1}
+_SIZES = {
+    "toy": {"image_size": 2, "channels": 2},
+    # A condition is constant to whoever learns, differences would see it.
+    "latent_dcgan": {**_GREY, "variant": "1mlp"},
+}
+_GAMES = {"exemplar": {"wrong_share": 0.5}}
 _DIVIDING = {
     "inner_epsilon": 1e-4,
     "epsilon_placement": "inside",
@@ -43,7 +47,7 @@ def game(
     dtype="float64",
 ):
     """Build a game of the smallest networks of a family."""
-    size = _SIZES.get(architecture, {"image_size": 16, "channels": 1})
+    size = _SIZES.get(architecture, _GREY)
     options = {
         "gradient": {"penalty_weight": 2.0, "penalty_norm": penalty_norm},
         "gradient_figr_as_published": {"penalty_weight": 2.0},
@@ -53,11 +57,10 @@ def game(
     networks = registry.find(registry.ARCHITECTURES, architecture)(
         **size, width=width, latent_size=2, dtype=dtype
     )
-    make = games.two_player
-    if len(networks["g"].inputs) == 2:
-        make = functools.partial(exemplars.exemplar_game, wrong_share=0.5)
-    return make(
+    made_for = registry.MADE_FOR.get(architecture, "two_player")
+    return registry.find(registry.GAMES, made_for)(
         networks,
+        **_GAMES.get(made_for, {}),
         loss=registry.find(registry.LOSSES, loss)(),
         penalty=registry.find(registry.PENALTIES, penalty)(**options),
     )

@@ -176,6 +176,8 @@ def _objectives(
 def _outer_losses(
     rollout: Rollout, vars: Vars, task: Task, weights, *, unrolled=False
 ) -> dict[str, tf.Tensor]:
+    vars = rollout.game.told(vars, task.label)
+
     def visit(index, _, moved, total):
         outcome = rollout.validate(vars, moved.carry, index, task)
         return {
@@ -230,10 +232,10 @@ def _with_game(rollout: Rollout, change) -> Rollout:
 
 
 def _split(tasks: TaskBatch) -> list[Task]:
-    parts = (tasks.support, tasks.query, tasks.others, tasks.seed)
+    parts = {name: getattr(tasks, name) for name in Task._fields}
     return [
-        Task(*(None if x is None else x[number] for x in parts))
-        for number in range(tasks.label.shape[0])
+        Task(**{k: None if x is None else x[n] for k, x in parts.items()})
+        for n in range(tasks.label.shape[0])
     ]
 
 
