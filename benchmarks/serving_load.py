@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 import PIL.Image
 
-from benchmarks import meta_step
+from benchmarks import facts, processes
 
 FORMAT = 1
 RESULTS = pathlib.Path(__file__).parent / "results" / "serving_load.json"
@@ -230,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "samples": args.samples,
     }
     bodies = [body(**request, seed=seed) for seed in range(args.requests)]
-    machine = meta_step.machine(meta_step._usable_cores())
+    machine = facts.machine(processes.usable_cores())
     rows = []
     with contextlib.ExitStack() as stack:
         model = args.model
