@@ -1,5 +1,6 @@
 """The load test counts and ranks what it saw."""
 
+import contextlib
 import json
 import socket
 
@@ -44,6 +45,24 @@ def test_requests_differ_and_are_what_the_server_reads():
     inputs = json.loads(one)["inputs"]
     assert len(inputs["image_bytes"]) == 2
     assert (inputs["steps"], inputs["num_samples"]) == (3, 4)
+
+
+def test_command_measures_and_writes(monkeypatch, tmp_path):
+    with socket.socket() as free:  # nobody listens there: all are lost
+        free.bind(("127.0.0.1", 0))
+        place = free.getsockname()
+    monkeypatch.setattr(
+        serving_load,
+        "server",
+        lambda model, running: contextlib.nullcontext(place),
+    )
+    output = tmp_path / "load.json"
+    words = ["--model=none", "--requests=2", f"--output={output}"]
+    assert serving_load.main(words) == 1
+    report = json.loads(output.read_text())
+    assert [row["lost"] for row in report["rows"]] == [1, 2]
+    assert report["machine"]["cores"] >= 1
+    assert "| clients |" in output.with_suffix(".md").read_text()
 
 
 def test_report_is_a_table():
