@@ -263,9 +263,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "machine": machine,
         "rows": [row._asdict() for row in rows],
     }
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(report, indent=1) + "\n")
-    args.output.with_suffix(".md").write_text(markdown(report))
+    facts.save(report, markdown(report), args.output)
     print(markdown(report))
     return int(any(row.refused or row.lost for row in rows))
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tf_metagan import registry
 from tf_metagan.core import functional
+from tf_metagan.exporting import audit
 
 SMALLEST = {"image_size": 16, "channels": 1, "width": 2, "latent_size": 3}
 # Built of dense layers only, for mathematics; takes images of any size.
@@ -339,11 +340,7 @@ def trace(build):
 
 def operations(graph):
     """List the operations of a graph, those of its functions too."""
-    definition = graph.as_graph_def()
-    nodes = list(definition.node)
-    for function in definition.library.function:
-        nodes.extend(function.node_def)
-    return nodes
+    return list(audit.nodes(graph.as_graph_def()))
 
 
 def check_operations(graph):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.framework.function_pb2 import FunctionDefLibrary
 from tensorflow.core.protobuf import saved_model_pb2
 
 GRAPH_FILE = "saved_model.pb"
@@ -78,9 +79,9 @@ def refine(folder: Path) -> None:
 
 
 def _problems(model: Any) -> Iterator[str]:
-    functions = list(_functions(model))
-    own = {function.signature.name for function in functions}
-    for function in functions:
+    found = [f for g in model.meta_graphs for f in functions(g.graph_def)]
+    own = {function.signature.name for function in found}
+    for function in found:
         yield from _compiled(function.attr, function.signature.name)
     for node in _nodes(model):
         if node.op not in own:
@@ -103,14 +104,20 @@ def _compiled(attributes: Any, owner: str) -> Iterator[str]:
             yield f"{owner} is compiled by XLA"
 
 
-def _nodes(model: Any) -> Iterator[Any]:
-    for graph in model.meta_graphs:
-        yield from graph.graph_def.node
-    for function in _functions(model):
+def nodes(graph: Any) -> Iterator[Any]:
+    """Yield the NodeDefs of a GraphDef, those of its functions too."""
+    yield from graph.node
+    for function in functions(graph):
         yield from function.node_def
 
 
-def _functions(model: Any) -> Iterator[Any]:
+def functions(graph: Any) -> Iterator[Any]:
+    """Yield the FunctionDefs of a GraphDef."""
+    for field, value in graph.ListFields():
+        if field.message_type == FunctionDefLibrary.DESCRIPTOR:
+            yield from value.function
+
+
+def _nodes(model: Any) -> Iterator[Any]:
     for graph in model.meta_graphs:
-        # The name of the field is that of the FunctionDefLibrary proto.
-        yield from graph.graph_def.library.function
+        yield from nodes(graph.graph_def)
