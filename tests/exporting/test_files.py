@@ -269,7 +269,8 @@ def attributes(folder):
     """Return the names of the attributes of all operations of a SavedModel."""
     graph = (folder / audit.GRAPH_FILE).read_bytes()
     model = saved_model_pb2.SavedModel.FromString(graph)
-    return {name for node in audit._nodes(model) for name in node.attr}
+    graphs = [each.graph_def for each in model.meta_graphs]
+    return {name for g in graphs for n in audit.nodes(g) for name in n.attr}
 
 
 def test_what_old_versions_do_not_know_is_removed(tmp_path, toy):

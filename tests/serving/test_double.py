@@ -220,8 +220,9 @@ def operations(folder):
     """Return the names of the operations in a SavedModel, functions apart."""
     graph = (folder / audit.GRAPH_FILE).read_bytes()
     model = saved_model_pb2.SavedModel.FromString(graph)
-    own = {function.signature.name for function in audit._functions(model)}
-    return {node.op for node in audit._nodes(model)} - own
+    graphs = [each.graph_def for each in model.meta_graphs]
+    own = {one.signature.name for g in graphs for one in audit.functions(g)}
+    return {node.op for g in graphs for node in audit.nodes(g)} - own
 
 
 def without_kernel(names):
