@@ -7,8 +7,14 @@ import types
 import numpy as np
 import pytest
 
-from benchmarks import facts, processes, serving_latency
-from benchmarks.serving_latency import Case, Request
+from benchmarks import (
+    facts,
+    processes,
+    serving_contestants,
+    serving_latency,
+    serving_report,
+)
+from benchmarks.serving_contestants import Case, Request
 from tf_metagan import assembly, serve
 
 needs_torch = pytest.mark.skipif(
@@ -22,8 +28,8 @@ def prepared(tmp_path_factory):
     """Export the shipped model of MNIST: (folder, what was found)."""
     folder = tmp_path_factory.mktemp("prepared")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serving_latency, "WEIGHTS", ("float32", "bfloat16"))
-        found = serving_latency.prepare("pretrained:mnist", folder, SMALL)
+        patch.setattr(serving_contestants, "WEIGHTS", ("float32", "bfloat16"))
+        found = serving_contestants.prepare("pretrained:mnist", folder, SMALL)
     return folder, found
 
 
@@ -50,11 +56,13 @@ def test_torch_answers_what_the_export_answers(prepared):
         arrays["images"], num_samples=3, steps=2, seed=1
     )
     expected = np.moveaxis(expected.samples.numpy(), -1, -3)
-    for options in serving_latency.TORCH.values():
+    for options in serving_contestants.TORCH.values():
         options = {k: v for k, v in options.items() if k != "malloc"}
 
         def answer(arrays, options=options):
-            return serving_latency.torch_answer(arrays, options, fresh=False)()
+            return serving_contestants.torch_answer(
+                arrays, options, fresh=False
+            )()
 
         # Sums in another order, which the inner optimiser enlarges.
         np.testing.assert_allclose(answer(arrays), expected, atol=1e-3)
@@ -85,17 +93,19 @@ def test_contestants_answer(prepared):
         Case("batch", "2 tasks"),
         Case("library"),
     ):
-        step = serving_latency.step_of(case, folder, "pretrained:mnist", SMALL)
+        step = serving_contestants.step_of(
+            case, folder, "pretrained:mnist", SMALL
+        )
         assert step() is None
         step()
 
 
 def test_games_that_torch_does_not_play_are_known():
     config = assembly.load_run("pretrained:omniglot").settings.config
-    assert not serving_latency._is_playable(config, Request())
+    assert not serving_contestants._is_playable(config, Request())
     config = assembly.load_run("pretrained:mnist").settings.config
-    assert serving_latency._is_playable(config, Request())
-    assert not serving_latency._is_playable(config, Request(images=17))
+    assert serving_contestants._is_playable(config, Request())
+    assert not serving_contestants._is_playable(config, Request(images=17))
 
 
 # The report, of times that are known.
@@ -107,9 +117,9 @@ def walls(seconds, rounds=4):
 
 
 def test_ratios_are_of_the_same_round():
-    raced = serving_latency.cases(cores=2, torch=False)
+    raced = serving_contestants.cases(cores=2, torch=False)
     times = [walls(0.1 * (1 + place)) for place in range(len(raced))]
-    rows = serving_latency.summary(raced, times, [0.0] * len(raced))
+    rows = serving_report.summary(raced, times, [0.0] * len(raced))
     assert [row.ratio for row in rows] == pytest.approx(
         [1 + place for place in range(len(raced))]
     )
@@ -120,13 +130,13 @@ def test_ratios_are_of_the_same_round():
 
 @pytest.mark.parametrize("slow", [False, True])
 def test_goals_are_met_or_not(slow):
-    raced = serving_latency.cases(cores=2, torch=True)
+    raced = serving_contestants.cases(cores=2, torch=True)
     seconds = {"export": 0.04, "library": 0.04, "torch": 0.08, "batch": 0.1}
     if slow:
         seconds = {"export": 0.3, "library": 0.2, "torch": 0.3, "batch": 0.1}
     times = [walls(seconds[case.side], rounds=3) for case in raced]
     cold = [{"load_s": 0.5 + 2 * slow, "answer_s": 1.0, "total_s": 9.0}]
-    found = serving_latency.goals(raced, times, cold)
+    found = serving_report.goals(raced, times, cold)
     assert [row["met"] for row in found] == [not slow] * 4
     expected = [600, 1.5, 1.0, 3.5] if slow else [80, 1.0, 2.0, 1.5]
     assert [row["found"] for row in found] == pytest.approx(expected)
