@@ -31,8 +31,8 @@ ROWS = (
     Row("metasgd", "MetaSGD-GAN", "flags/table/{dataset}_metasgd.flags", 1),
     Row("maml", "MAML-GAN", "flags/table/{dataset}_maml.flags"),
     Row("fomaml", "FOMAML-GAN", "flags/table/{dataset}_fomaml.flags"),
-    Row("latent", "Latent MLPs", "flags/table/{dataset}_latent.flags", 50),
-    Row("cdcgan", "cDCGAN", "flags/table/{dataset}_cdcgan.flags", 50),
+    Row("latent", "Latent MLPs", "flags/table/{dataset}_latent.flags", 200),
+    Row("cdcgan", "cDCGAN", "flags/table/{dataset}_cdcgan.flags", 200),
     Row(
         "ours",
         "ours",
