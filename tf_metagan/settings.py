@@ -399,8 +399,9 @@ def load(folder: str, config_class: type[C]) -> Settings[C]:
         stored = json.loads(text)["settings"]
         settings = Settings(config_class, [(stored, False)])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).rstrip(".")
         raise ValueError(
-            f"{path} cannot be used: {error}. Expected the file as training "
+            f"{path} cannot be used: {reason}. Expected the file as training "
             "wrote it; restore it, or train again."
         ) from error
     missing = [
