@@ -1,5 +1,7 @@
 """Line charts: where things are drawn."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,22 @@ def test_ticks_enclose_intervals():
     ticks = chart.y_ticks([Line([0], [1.0], [3.0])])
     assert ticks[0] <= -2.0
     assert ticks[-1] >= 4.0
+
+
+def test_intervals_end_where_values_cannot_be():
+    line = Line([0, 1], [0.2, 0.9], [1.0, 0.3])
+    assert chart.y_ticks([line], (0.0, 1.0))[::5] == [0.0, 1.0]
+    free, bounded = (
+        chart.draw([Panel("accuracy", {"a": line}, bounds)], x_title="steps")
+        for bounds in ((-math.inf, math.inf), (0.0, 1.0))
+    )
+    assert not np.array_equal(free, bounded)
+    # Nothing of the interval is above the axis, where the names stand.
+    wide = Line([0, 1], [0.2, 0.9], [9.0, 9.0])
+    cut = chart.draw([Panel("accuracy", {"a": wide}, (0, 1))], x_title="steps")
+    again = Line([0, 1], [0.2, 0.9], [0.8, 0.9])
+    at_most = Panel("accuracy", {"a": again}, (0, 1))
+    assert np.array_equal(cut, chart.draw([at_most], x_title="steps"))
 
 
 def test_linear_axis_has_round_numbers_and_even_distances():

@@ -40,10 +40,13 @@ class Panel(NamedTuple):
     Attributes:
       title: what the vertical axis shows, with its unit.
       lines: {name: Line}.
+      bounds: least and greatest value that there can be; what an interval has
+        beyond them is not drawn.
     """
 
     title: str
     lines: Mapping[str, Line]
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 def draw(
@@ -88,7 +91,7 @@ def _draw_panel(
     xs = sorted({x for line in panel.lines.values() for x in line.x})
     if linear:
         xs = ticks_over(xs[0], xs[-1])
-    ticks = y_ticks(panel.lines.values())
+    ticks = y_ticks(panel.lines.values(), panel.bounds)
     low, high = ticks[0], ticks[-1]
     scale = float if linear else math.log1p
     first, last = scale(xs[0]), scale(xs[-1])
@@ -122,7 +125,7 @@ def _draw_panel(
         pen.line([(start, 38), (start + 18, 38)], color, 3)
         pen.text((start + 24, 38), name, _INK, font, anchor="lm")
         start += 44 + int(pen.textlength(name, font))
-        _draw_line(pen, line, place, color)
+        _draw_line(pen, line, place, color, panel.bounds)
 
 
 def _draw_line(
@@ -130,6 +133,7 @@ def _draw_line(
     line: Line,
     place: Callable[[float, float], tuple[float, float]],
     color: tuple[int, int, int],
+    bounds: tuple[float, float],
 ) -> None:
     before = None
     marked = len(line.x) <= _DOTS
@@ -139,7 +143,8 @@ def _draw_line(
             continue
         at = place(x, y)
         if error is not None and math.isfinite(error):
-            pen.line([place(x, y - error), place(x, y + error)], color)
+            ends = _interval(y, error, bounds)
+            pen.line([place(x, end) for end in ends], color)
         if before is not None:
             pen.line([before, at], color, 2)
         if marked:
@@ -147,11 +152,21 @@ def _draw_line(
         before = at
 
 
-def y_ticks(lines: Iterable[Line]) -> list[float]:
+def _interval(
+    y: float, error: float, bounds: tuple[float, float]
+) -> tuple[float, float]:
+    return max(y - error, bounds[0]), min(y + error, bounds[1])
+
+
+def y_ticks(
+    lines: Iterable[Line],
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> list[float]:
     """Return round numbers that enclose all values and their intervals.
 
     Args:
       lines: of one panel.
+      bounds: see `Panel`.
 
     Returns:
       At least two, ascending, in equal steps of 1, 2 or 5 times a power of 10.
@@ -160,11 +175,13 @@ def y_ticks(lines: Iterable[Line]) -> list[float]:
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
     ends = [
-        y + sign * (error if error and math.isfinite(error) else 0.0)
+        end
         for line in lines
         for y, error in zip(line.y, line.error, strict=True)
         if y is not None
-        for sign in (-1, 1)
+        for end in _interval(
+            y, error if error and math.isfinite(error) else 0.0, bounds
+        )
     ]
     return ticks_over(*(min(ends), max(ends)) if ends else (0.0, 1.0))
 

@@ -1,5 +1,6 @@
 """Pictures of an evaluation: curves, and samples of some tasks."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ _AXES = {
     "shots": "support images",
 }
 _VALUES = {
-    "accuracy": "accuracy under the critic",
-    "nll": "NLL under the critic, nats",
-    "relative_diversity": "diversity, real = 1",
+    "accuracy": ("accuracy under the critic", (0.0, 1.0)),
+    "nll": ("NLL under the critic, nats", (0.0, math.inf)),
+    "relative_diversity": ("diversity, real = 1", (0.0, math.inf)),
 }
 
 
@@ -43,8 +44,9 @@ def write_curves(folder: Path, drawn: Mapping[str, Any]) -> None:
                     )
                     for who, curve in subjects.items()
                 },
+                bounds=bounds,
             )
-            for column, title in _VALUES.items()
+            for column, (title, bounds) in _VALUES.items()
         ]
         picture = chart.draw(panels, x_title=_AXES[name])
         _write(folder / f"curve_{name}.png", picture)
