@@ -99,9 +99,7 @@ def load(
       evaluation characters for meta-test, as in MAML-GAN; framing of MNIST
       and area averages of Omniglot are ours.
     """
-    name = dataset.removeprefix(_PREFIX)
-    facts = FACTS.get(name, Facts())
-    source = facts.source or name
+    facts, source = _facts(dataset)
     prepared = Path(_data_dir(data_dir))
     decoded = cache.folder(cache_dir)
     start = re.sub(r"[^\w.]", "_", source) + "-"
@@ -121,6 +119,24 @@ def load(
             channels=channels,
         ),
     )
+
+
+def is_at_hand(dataset: str, *, data_dir: str | None = None) -> bool:
+    """Tell whether a set lies prepared on this machine.
+
+    Args:
+      dataset: see `load`.
+      data_dir: see `load`.
+    """
+    folder = Path(_data_dir(data_dir)) / _facts(dataset)[1]
+    return _newest(path.name for path in folder.glob("*.*.*")) is not None
+
+
+def _facts(dataset: str) -> tuple[Facts, str]:
+    """Return what is known about a set, and its name for its publisher."""
+    name = dataset.removeprefix(_PREFIX)
+    facts = FACTS.get(name, Facts())
+    return facts, facts.source or name
 
 
 def _data_dir(data_dir: str | None) -> str:
