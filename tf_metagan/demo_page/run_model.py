@@ -55,7 +55,7 @@ class RunModel(Model):
         size = config.image_size
         shape = (size, size, config.channels or 1)
         networks = assembly.make_networks(run.settings)
-        self._generator = _walkable(networks["g"], shape)
+        self._generator = _walkable(networks, shape)
         steps = config.adapt_steps
         self.card = Card(
             name=name,
@@ -297,12 +297,16 @@ def _first_candidates(run: assembly.Run) -> Any:
     return assembly.make_game(settings, assembly.make_networks(settings))
 
 
-def _walkable(generator: Any, shape: tuple[int, int, int]) -> Any:
-    """Return a generator of latents, with or without an image; else None."""
+def _walkable(networks: dict[str, Any], shape: tuple[int, int, int]) -> Any:
+    """Return a generator of normal latents, with or without an image.
+
+    None where it takes something else, or where others make its latents.
+    """
+    generator = networks["g"]
     inputs = [tuple(x.shape[1:]) for x in generator.inputs]
-    if len(inputs[0]) == 1 and inputs[1:] in ([], [shape]):
-        return generator
-    return None
+    if set(networks) != {"d", "g"} or len(inputs[0]) != 1:
+        return None
+    return generator if inputs[1:] in ([], [shape]) else None
 
 
 def _specs(values: Any) -> Any:
