@@ -155,6 +155,8 @@ function place(pictures) {
   pictures.slice(0, PADS).forEach(({ url, name }, i) => {
     free[i].fill(url, name);
   });
+  changed(false);
+  run();
   if (pictures.length > PADS) {
     trouble(
       new Refusal(
@@ -163,8 +165,6 @@ function place(pictures) {
       ),
     );
   }
-  changed(false);
-  run();
 }
 
 async function take(chosen) {
