@@ -162,7 +162,22 @@ def requests(driver):
 
 
 def photograph(driver, path):
-    """Write the whole page as a PNG file."""
+    """Write the whole page, from its top, as a PNG file."""
+    size = driver.execute_script(
+        "scrollTo(0, 0);"
+        "document.activeElement.blur();"
+        "const all = document.documentElement;"
+        "return [innerWidth, all.scrollHeight]"
+    )
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {
+            "width": size[0],
+            "height": size[1],
+            "deviceScaleFactor": 1,
+            "mobile": False,
+        },
+    )
     taken = driver.execute_cdp_cmd(
         "Page.captureScreenshot",
         {"format": "png", "captureBeyondViewport": True},

@@ -116,7 +116,7 @@ def complaints(driver):
 def test_drawings_have_siblings_that_follow_the_seed(page):
     browser.draw_all(page)
     assert browser.finish(page) == "done"
-    assert "32 siblings of 5 drawings after 10 steps" in browser.text(
+    assert "32 siblings of 5 drawings after 3 steps" in browser.text(
         page, "status"
     )
     first = browser.pixels(page)
@@ -136,7 +136,7 @@ def test_drawings_have_siblings_that_follow_the_seed(page):
     assert len(page.find_elements(By.CSS_SELECTOR, "#losses path")) == 4
     assert browser.text(page, "place-value").endswith("of 48")
     # Which drawing is nearest, by pointer and by keys.
-    choose(page, "moment", 11)
+    choose(page, "moment", 4)
     cells = page.find_element(By.ID, "cells")
     ActionChains(page).move_to_element_with_offset(cells, 10, 10).perform()
     assert "is nearest to drawing" in browser.text(page, "near")

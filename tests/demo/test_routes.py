@@ -15,7 +15,7 @@ import pytest
 from tests.demo.conftest import LIMITS
 from tests.demo.test_inputs import DRAWN, GOOD
 from tests.serving import asking
-from tf_metagan.data import tfds_images
+from tf_metagan.data import prepared
 from tf_metagan.demo_page import model as models
 from tf_metagan.demo_page import routes
 from tf_metagan.demo_page.rows import Rows
@@ -157,7 +157,8 @@ def test_rows_are_classes_that_were_not_trained_on(page):
 
 
 def test_rows_of_other_sets_are_of_all_classes(monkeypatch):
-    monkeypatch.setattr(tfds_images, "is_at_hand", lambda name: name == "mnist")
+    at_hand = {"mnist": "3.0.1"}
+    monkeypatch.setattr(prepared, "version", at_hand.get)
     rows = rows_of(trained_on="mnist", unseen=[7])
     assert rows.names() == ["mnist", "glyphs"]
     first = rows.pick("glyphs", rows=4, shots=3, seed=1)
@@ -165,12 +166,6 @@ def test_rows_of_other_sets_are_of_all_classes(monkeypatch):
     assert first[0].images.shape == (3, 16, 16, 1)
     again = rows.pick("glyphs", rows=4, shots=3, seed=2)
     assert [r.name for r in again] != [r.name for r in first]
-
-
-def test_data_set_is_at_hand_where_a_version_lies(tmp_path):
-    assert not tfds_images.is_at_hand("emnist", data_dir=str(tmp_path))
-    (tmp_path / "emnist" / "byclass" / "3.1.0").mkdir(parents=True)
-    assert tfds_images.is_at_hand("emnist", data_dir=str(tmp_path))
 
 
 @pytest.mark.parametrize(

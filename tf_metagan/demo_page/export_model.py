@@ -13,6 +13,7 @@ from tf_metagan.demo_page.model import (
     Limits,
     Model,
     check_time,
+    default_steps,
     leaps,
 )
 from tf_metagan.serving import model as serving
@@ -61,7 +62,12 @@ class ExportModel(Model):
             f"{info['dataset']}",
             image=(image["height"], image["width"], image["channels"]),
             dataset=info["dataset"],
-            steps=min(limits.steps, info["defaults"]["steps"]),
+            steps=default_steps(
+                info["defaults"]["steps"],
+                sees_images="images"
+                in info["signatures"]["sample_adapted"]["inputs"],
+                most=limits.steps,
+            ),
             least_images=1,
             best_of=1,
             limits=limits,

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+_FEW = 3
+
 
 class Limits(NamedTuple):
     """The most that one request of the page may ask for.
@@ -144,6 +146,24 @@ class Model(abc.ABC):
 
     def close(self) -> None:  # noqa: B027
         """Free what the model holds."""
+
+
+def default_steps(usual: int, *, sees_images: bool, most: int) -> int:
+    """Return the steps that the page proposes.
+
+    Players that are given the images draw the symbol before any step, and from
+    as few as fit on the page steps fit the drawings rather than the symbol
+    (docs/demo.md has numbers).
+
+    Args:
+      usual: of the model.
+      sees_images: whether its players are given the images.
+      most: that a request may ask for.
+
+    >>> default_steps(10, sees_images=True, most=50)
+    3
+    """
+    return min(most, usual, _FEW if sees_images else usual)
 
 
 def check_time(deadline: float) -> None:

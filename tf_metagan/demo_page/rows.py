@@ -10,7 +10,7 @@ from tf_metagan import assembly
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config
 from tf_metagan.data import base as data
-from tf_metagan.data import tfds_images
+from tf_metagan.data import prepared
 
 _GLYPHS = 200  # classes, unless the model was trained on more
 _GLYPH_IMAGES = 10
@@ -60,9 +60,7 @@ class Rows:
     def names(self) -> list[str]:
         """Return the data sets that are at hand, the model's own first."""
         ready = [
-            name
-            for name in _SETS
-            if name == "glyphs" or tfds_images.is_at_hand(name)
+            name for name in _SETS if name == "glyphs" or prepared.version(name)
         ]
         return sorted(ready, key=lambda name: name != self._trained_on)
 

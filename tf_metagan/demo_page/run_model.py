@@ -21,6 +21,7 @@ from tf_metagan.demo_page.model import (
     Model,
     check_finite,
     check_time,
+    default_steps,
     leaps,
 )
 from tf_metagan.types import Vars
@@ -63,8 +64,10 @@ class RunModel(Model):
             f"{config.dataset}",
             image=shape,
             dataset=config.dataset,
-            steps=min(
-                limits.steps, config.inner_steps if steps is None else steps
+            steps=default_steps(
+                config.inner_steps if steps is None else steps,
+                sees_images=_sees_images(run, shape),
+                most=limits.steps,
             ),
             least_images=run.algorithm.game.least_images,
             best_of=config.candidates,
@@ -284,6 +287,12 @@ def _frame(step: int, drawn: Any, losses: Any) -> Frame:
 
 def _takes_plain_steps(algorithm: Any) -> bool:
     return type(algorithm).adapt is algorithms.Algorithm.adapt
+
+
+def _sees_images(run: assembly.Run, shape: tuple[int, int, int]) -> bool:
+    blank = tf.zeros([1, 1, *shape])
+    remembered = run.algorithm.game.remember(run.vars, blank)
+    return set(remembered.state) != set(run.vars.state)
 
 
 def _first_candidates(run: assembly.Run) -> Any:
