@@ -1,0 +1,98 @@
+"""The guide, followed literally from its first page to its last."""
+
+import re
+import shutil
+
+import pytest
+
+from tests import runs
+from tests.kit import commands
+
+GUIDE = runs.ROOT / "docs" / "guide"
+PAGES = (
+    "own_images",
+    "algorithms",
+    "evaluate",
+    "serve",
+    "new_algorithm",
+)
+STEPS = [
+    pytest.param(step, id=f"{page}: {step}")
+    for page in PAGES
+    for step in commands.steps((GUIDE / f"{page}.md").read_text())
+]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """Copy the package to a folder of its own: (folder, environment)."""
+    folder = tmp_path_factory.mktemp("guide")
+    ignored = shutil.ignore_patterns("pretrained", "__pycache__")
+    package = folder / "tf_metagan"
+    shutil.copytree(runs.ROOT / "tf_metagan", package, ignore=ignored)
+    (package / "pretrained").symlink_to(runs.ROOT / "tf_metagan/pretrained")
+    (folder / "flags").symlink_to(runs.ROOT / "flags")
+    environment = commands.environment(folder, root=folder)
+    return folder, {**environment, "XDG_CACHE_HOME": str(folder / "cache")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
+def test_step_of_the_guide_works(workspace, step):
+    folder, environment = workspace
+    commands.run(step, folder, environment)
+    if written := re.search(r"--(?:output|logdir)=(\S+)", step.command):
+        path = folder / written[1]
+        assert path.is_dir() or path.stat().st_size > 500
+
+
+def test_every_page_is_followed():
+    assert {path.stem for path in GUIDE.glob("*.md")} == set(PAGES)
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted(
+        [*(runs.ROOT / "docs").rglob("*.md"), runs.ROOT / "README.md"],
+    ),
+    ids=lambda path: str(path.relative_to(runs.ROOT)),
+)
+def test_links_of_documents_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not link.startswith("https://"):
+            assert (page.parent / link).exists(), link
+
+
+def test_what_is_made_smaller_is_run_by_the_documents():
+    text = "".join(path.read_text() for path in GUIDE.glob("*.md"))
+    for program in commands.SMALLER:
+        assert commands.smaller(f"python -m {program}") != program
+        assert program in text
+
+
+def test_comments_and_files_are_told_from_commands():
+    text = """
+```sh
+one --a \\
+  --b   # a comment
+
+two
+```
+```python
+# a/b.py
+
+x = 1
+```
+```python
+>>> x
+```
+"""
+    assert [*map(str, commands.steps(text))] == ["one --a --b", "two", "a/b.py"]
+    assert commands.steps(text)[2].text == "x = 1\n"
+
+
+def test_failing_command_fails(tmp_path):
+    environment = commands.environment(tmp_path, root=runs.ROOT)
+    step = commands.Step("echo no such thing; exit 3")
+    with pytest.raises(AssertionError, match="no such thing"):
+        commands.run(step, tmp_path, environment)
