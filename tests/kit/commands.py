@@ -15,15 +15,39 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from tf_metagan.data import prepared
+
 SMALLER = {
     "tf_metagan.train": "--meta_steps=2 --image_every=2 --checkpoint_every=1 "
-    "--log_every=1 --width=4 --inner_steps=2 --adapt_steps=2 --panel_tasks=1",
+    "--log_every=1 --width=4 --inner_steps=2 --adapt_steps=2 --panel_tasks=1 "
+    "--outer_decay_steps=none",
     "tf_metagan.critic": "--steps=4 --widths=4,4,8,8 --batch_size=8",
     "tf_metagan.evaluate": "--tasks=2 --samples=16 --curve_tasks=0",
     "tf_metagan.demo": "--listen=127.0.0.1:0 --noopen",
     "tensorboard": "--port=0",
 }
 """{what a command runs: words that are added to it}."""
+
+STANDS_FOR = {
+    # What the Makefile does when the environment is there.
+    "make demo": "python -m tf_metagan.train "
+    "--flagfile=flags/glyphs_fomaml.flags --logdir=runs/demo",
+    "--run=RUN": "--run=pretrained:mnist",
+}
+"""{words of a document: what a test puts in their place}."""
+
+NOT_RUN = {
+    "make test": "it is what runs this",
+    ". .venv/bin/activate": "tests have an environment of their own",
+}
+"""{command: why no test runs it}."""
+
+NEEDS = {
+    "mnist": "mnist",
+    "omniglot": "omniglot",
+    "--run=RUN": "mnist",
+}
+"""{words of a command: data set that must be on the machine}."""
 
 READY = {
     "tf_metagan.demo": "the page is at",
@@ -71,10 +95,22 @@ def steps(text: str) -> list[Step]:
 
 def smaller(command: str) -> str:
     """Return a command at the sizes of a test."""
+    for words, others in STANDS_FOR.items():
+        command = command.replace(words, others)
     for program, words in SMALLER.items():
         if re.search(rf"(^|-m ){re.escape(program)}\b", command):
             return f"{command} {words}"
     return command
+
+
+def obstacle(command: str) -> str | None:
+    """Return why a command cannot be run here, or None."""
+    if command in NOT_RUN:
+        return NOT_RUN[command]
+    for words, dataset in NEEDS.items():
+        if words in command and not prepared.version(dataset):
+            return f"no {dataset}: set TFDS_DATA_DIR to where it lies"
+    return None
 
 
 def run(
