@@ -14,7 +14,7 @@ COLOURS = 48
 SHOTS = {
     # {name: (size, dark, width of the file, part of the height)}
     "demo.png": (browser.DESKTOP, False, 900, 0.7),
-    "demo_dark.png": (browser.DESKTOP, True, 900, 1.0),
+    "demo_dark.png": (browser.DESKTOP, True, 900, 0.7),
     "demo_phone.png": (browser.PHONE, False, 390, 0.62),
 }
 

@@ -63,7 +63,8 @@ def test_every_page_is_followed():
     ids=lambda path: str(path.relative_to(runs.ROOT)),
 )
 def test_links_of_documents_lead_somewhere(page):
-    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+    links = r"(?:\]\(|src=\"|srcset=\")([^)#\"]+)"
+    for link in re.findall(links, page.read_text()):
         if not link.startswith("https://"):
             assert (page.parent / link).exists(), link
 

@@ -152,9 +152,7 @@ function recall() {
 function place(pictures) {
   const empty = pads.filter((pad) => pad.empty);
   const free = pictures.length <= empty.length ? empty : pads;
-  pictures.slice(0, PADS).forEach(({ url, name }, i) => {
-    free[i].fill(url, name);
-  });
+  pictures.slice(0, PADS).forEach((picture, i) => free[i].fill(picture));
   changed(false);
   run();
   if (pictures.length > PADS) {
@@ -310,7 +308,8 @@ async function begin() {
     isInk(),
     (row) => {
       for (const pad of pads) pad.clear();
-      place(row.images.map((url) => ({ url, name: row.name })));
+      const ink = isInk();
+      place(row.images.map((url) => ({ url, name: row.name, ink })));
     },
     trouble,
   );

@@ -18,7 +18,7 @@ export class Pad {
     this.inks = inks;
     this.changed = changed;
     this.strokes = [];
-    this.picture = null; // {url, name} where it holds a file
+    this.picture = null; // {url, name, ink} where it holds an image
     this.cursor = null; // of the keyboard: {x, y, down}
     this.element = document.createElement("div");
     this.element.className = "pad";
@@ -76,9 +76,10 @@ export class Pad {
     this.paint();
   }
 
-  fill(url, name) {
+  /** Take an image; `ink`: bright strokes on dark, shown as if drawn here. */
+  fill({ url, name, ink }) {
     this.strokes = [];
-    this.picture = { url, name };
+    this.picture = { url, name, ink };
     this.seen.hidden = true;
     this.paint();
   }
@@ -233,11 +234,24 @@ export class Pad {
     const image = new Image();
     image.onload = () => {
       if (this.picture?.url !== url) return;
+      context.imageSmoothingQuality = "high";
       const scale = SIZE / Math.max(image.width, image.height);
       const [w, h] = [image.width * scale, image.height * scale];
       context.drawImage(image, (SIZE - w) / 2, (SIZE - h) / 2, w, h);
+      if (this.picture.ink) this.#ink(context);
     };
     image.src = url;
+  }
+
+  /** Turn bright strokes on dark into strokes of ink on nothing. */
+  #ink(context) {
+    const drawn = context.getImageData(0, 0, SIZE, SIZE);
+    const { data } = drawn;
+    for (let i = 0; i < data.length; i += 4) data[i + 3] = data[i];
+    context.putImageData(drawn, 0, 0);
+    context.globalCompositeOperation = "source-in";
+    context.fillRect(0, 0, SIZE, SIZE);
+    context.globalCompositeOperation = "source-over";
   }
 
   #paintNumber(context, style) {

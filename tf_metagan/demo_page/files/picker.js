@@ -34,11 +34,16 @@ export class Picker {
   }
 
   async load() {
+    const list = element("rows");
+    const wait = document.createElement("li");
+    wait.textContent = "Loading …";
+    list.replaceChildren(wait);
     try {
       const dataset = encodeURIComponent(element("dataset").value);
       const { rows } = await get(`/api/rows/${dataset}/${this.seed}`);
-      element("rows").replaceChildren(...rows.map((row) => this.#item(row)));
+      list.replaceChildren(...rows.map((row) => this.#item(row)));
     } catch (error) {
+      list.replaceChildren();
       this.failed(error);
     }
   }
