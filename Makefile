@@ -2,6 +2,7 @@
 #
 #   make demo    train on drawn glyphs, no download; leaves pictures in runs/demo
 #   make test    style, types and all tests
+#   make api     API reference from docstrings, in build/api
 #   make bench   speed of the meta-step
 #   make addons  TensorFlow Addons beside TensorFlow 2.15, on Python 3.11
 #   make check   as test, in an environment of your own: make check BIN=DIR/bin
@@ -17,7 +18,7 @@ PIP_INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--quiet --constraint constraints.txt
 PACKAGING = setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test bench addons check lint types pytest clean
+.PHONY: demo test api bench addons check lint types pytest clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -30,6 +31,9 @@ test: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.meta_step
+
+api: $(VENV)/installed-dev
+	$(BIN)/python docs/make_api.py build/api
 
 addons: $(ADDONS)/installed
 

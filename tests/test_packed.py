@@ -1,6 +1,7 @@
 """Trained runs in one small folder."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -166,3 +167,23 @@ def test_shipped_model_draws_what_it_is_shown(name):
 
     assert likeness(given_cross, cross) > 1.1 * likeness(given_ring, cross)
     assert likeness(given_ring, ring) > 1.1 * likeness(given_cross, ring)
+
+
+@pytest.mark.parametrize("name", packed.names())
+def test_card_of_a_shipped_model_is_true(name):
+    run = tf_metagan.load_pretrained(name)
+    card = pathlib.Path(packed.resolve(f"pretrained:{name}"), "README.md")
+    text = card.read_text()
+    config = run.settings.config
+    weights = {
+        player: sum(int(tf.size(leaf)) for leaf in leaves.values())
+        for player, leaves in run.vars.params.items()
+    }
+    for fact in (
+        f'load_pretrained("{name}")',
+        f"{config.image_size} x {config.image_size}",
+        f"--algo={config.algo}",
+        f"meta-step {run.meta_step}",
+        f"{weights['g']} of G, {weights['d']} of D",
+    ):
+        assert fact in text

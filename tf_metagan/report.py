@@ -26,6 +26,8 @@ from absl import logging
 from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import api as hparams_api
 
+from tf_metagan import board
+
 METRICS_FILE = "metrics.jsonl"
 PANEL_TAG = "adapt/support_prior_adapted_scratch"
 RUNS = ("train", "eval")
@@ -141,6 +143,7 @@ class Report:
         with self._writers["train"].as_default(step=self._step):
             tf.summary.text("settings", table)
             hparams_api.hparams(plain)
+            board.write()
 
     def train(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record what was measured since the last call and show progress.

@@ -93,6 +93,11 @@ def adaptation_seed(seed: int) -> tf.Tensor:
     return rng.fold(rng.make_seed(seed), _ADAPT)
 
 
+def sample_seed(seed: int, first: int = 0) -> tf.Tensor:
+    """Return the root of the latents of images from `first` on: int64 [2]."""
+    return rng.fold(rng.make_seed(seed), _SAMPLE, first)
+
+
 def draw_images(sample, vars: Vars, *, num_samples: int, seed: int):
     """Draw from weights, a bounded number of images at a time.
 
@@ -105,9 +110,8 @@ def draw_images(sample, vars: Vars, *, num_samples: int, seed: int):
     Returns:
       [num_samples, H, W, C] in [-1, 1].
     """
-    root = rng.make_seed(seed)
     chunks = [
-        sample(vars, rng.fold(root, _SAMPLE, first), _CHUNK).numpy()
+        sample(vars, sample_seed(seed, first), _CHUNK).numpy()
         for first in range(0, num_samples, _CHUNK)
     ]
     return np.concatenate(chunks)[:num_samples]

@@ -4,16 +4,12 @@ TensorFlow from 2.15.1 on and neither Keras nor the part that trains.
 """
 
 import argparse
-import contextlib
-import ipaddress
-import signal
 import sys
-import threading
-import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from tf_metagan.serving import listening
 from tf_metagan.serving.model import (
     FORMAT,
     INFO_FILE,
@@ -155,7 +151,7 @@ def _listen(words: argparse.Namespace) -> None:
     # Whoever listens to nobody needs no HTTP library.
     from tf_metagan.serving import http_server, rest_server
 
-    host, port = _address(words.listen)
+    host, port = listening.address(words.listen)
     limits = http_server.Limits(
         body_bytes=(words.max_body_mb or 16) * 2**20,
         seconds=words.time_limit or _SECONDS,
@@ -163,7 +159,7 @@ def _listen(words: argparse.Namespace) -> None:
         waiting=words.waiting or 32,
     )
     with (
-        _until_signal() as stop,
+        listening.until_signal() as stop,
         rest_server.serving(
             words.model,
             host=host,
@@ -172,7 +168,7 @@ def _listen(words: argparse.Namespace) -> None:
             limits=limits,
         ) as server,
     ):
-        if not http_server.is_loopback(host):
+        if not listening.is_loopback(host):
             sys.stderr.write(
                 f"warning: everybody who reaches {host} can use this server, "
                 "which is made for development; TensorFlow Serving is for "
@@ -181,41 +177,6 @@ def _listen(words: argparse.Namespace) -> None:
         sys.stdout.write(f"serving at {server.url}\n")
         sys.stdout.flush()
         stop.wait()
-
-
-@contextlib.contextmanager
-def _until_signal() -> Iterator[threading.Event]:
-    """Yield what SIGINT and SIGTERM set."""
-    stop = threading.Event()
-
-    def ask_to_stop(number: int, frame: types.FrameType | None) -> None:
-        del number, frame
-        stop.set()
-
-    before = {
-        number: signal.signal(number, ask_to_stop)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _address(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    host = {"localhost": "127.0.0.1"}.get(host, host.strip("[]"))
-    try:
-        ipaddress.ip_address(host)
-        if not 0 <= int(port) < 2**16:
-            raise ValueError(f"{port} is no port")
-    except ValueError as error:
-        raise ValueError(
-            f"--listen={listen}: {error}; expected an address and a port, as "
-            "127.0.0.1:8501 or [::1]:8501"
-        ) from error
-    return host, int(port)
 
 
 def _check_flags(

@@ -246,15 +246,6 @@ def test_damaged_cache_is_built_again(fake, tmp_path, caplog):
     assert (again.images == first.images).all()
 
 
-def test_data_dir_defaults_to_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("TFDS_DATA_DIR", "/somewhere")
-    assert tfds_images._data_dir(None) == "/somewhere"
-    assert tfds_images._data_dir("/here") == "/here"
-    monkeypatch.delenv("TFDS_DATA_DIR")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert tfds_images._data_dir(None) == f"{tmp_path}/tensorflow_datasets"
-
-
 def test_unknown_set_lists_near_names(fake, tmp_path):
     with pytest.raises(
         ValueError,

@@ -1,16 +1,14 @@
 """The commands of export/README.md, as they stand there, in their order."""
 
-import os
-import pathlib
 import re
 import shutil
 import subprocess
-import sys
 
 import PIL.Image
 import pytest
 
 from tests import runs
+from tests.kit import commands
 
 README = runs.ROOT / "export" / "README.md"
 ADDONS = runs.ROOT / ".venv-addons"
@@ -21,16 +19,6 @@ for word; do
     case "$word" in *export/*) test -e "${word#*=}" || exit 1 ;; esac
 done
 """
-
-
-def commands() -> list[str]:
-    """Return the commands of all blocks, continued lines joined."""
-    text = README.read_text()
-    found = []
-    for block in re.findall(r"```sh\n(.*?)```", text, re.S):
-        lines = re.sub(r"\\\n\s*", "", block).splitlines()
-        found += [line.partition("   #")[0].strip() for line in lines]
-    return list(filter(None, found))
 
 
 @pytest.fixture(scope="module")
@@ -50,34 +38,21 @@ def workspace(tmp_path_factory):
     for name in ("docker", "kubectl"):
         (stubs / name).write_text(STUB)
         (stubs / name).chmod(0o755)
-    here = pathlib.Path(sys.executable).parent
-    return folder, {
-        **os.environ,
-        "PATH": f"{stubs}:{here}:{os.environ['PATH']}",
-        "PYTHONPATH": str(runs.ROOT),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
+    return folder, commands.environment(folder, root=runs.ROOT)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", commands())
-def test_command_does_what_it_says(workspace, command):
+@pytest.mark.parametrize("step", commands.steps(README.read_text()), ids=str)
+def test_command_does_what_it_says(workspace, step):
     folder, environment = workspace
+    command = step.command
     if command == "make addons":
         pytest.skip("CI does it before the tests: .ci/run")
     if ".venv-addons" in command and not ADDONS.exists():
         pytest.skip("no .venv-addons: make addons (Python 3.11)")
     if "export/c" in command and not shutil.which("cc"):
         pytest.skip("no C compiler: apt install gcc make")
-    done = subprocess.run(
-        ["bash", "-euc", command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    commands.run(step, folder, environment)
     written = re.search(r"--output=(\S+)|\smore\.pgm", command)
     if written:
         path = folder / (written[1] or "more.pgm")

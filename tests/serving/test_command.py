@@ -10,6 +10,7 @@ import pytest
 from tests import runs
 from tests.serving import asking
 from tf_metagan import serve
+from tf_metagan.serving import listening
 
 
 @pytest.mark.parametrize(
@@ -50,9 +51,9 @@ def test_addresses_are_checked(listen, capsys):
 
 
 def test_addresses_are_read():
-    assert serve._address("localhost:1") == ("127.0.0.1", 1)
-    assert serve._address("[::1]:8501") == ("::1", 8501)
-    assert serve._address("0.0.0.0:8501") == ("0.0.0.0", 8501)
+    assert listening.address("localhost:1") == ("127.0.0.1", 1)
+    assert listening.address("[::1]:8501") == ("::1", 8501)
+    assert listening.address("0.0.0.0:8501") == ("0.0.0.0", 8501)
 
 
 def test_unreachable_server_and_absent_model_are_said(tmp_path, capsys):

@@ -10,7 +10,7 @@ from werkzeug import Response
 from werkzeug.routing import Rule
 
 from tests.serving import asking
-from tf_metagan.serving import http_server
+from tf_metagan.serving import http_server, listening
 from tf_metagan.serving.http_server import App, Limits, Server
 
 BODY = 10_000
@@ -108,9 +108,9 @@ def test_only_names_of_this_machine_lead_here(url):
 
 
 def test_loopback_is_told_from_other_addresses():
-    assert http_server.is_loopback("127.0.0.1")
-    assert http_server.is_loopback("::1")
-    assert not http_server.is_loopback("0.0.0.0")
+    assert listening.is_loopback("127.0.0.1")
+    assert listening.is_loopback("::1")
+    assert not listening.is_loopback("0.0.0.0")
 
 
 # -------------------------------------------------------------- large bodies

@@ -1,5 +1,6 @@
 """Read the user's own pictures: single PNG and JPEG files of any size."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,8 +52,56 @@ def read(path: Path, *, image_size: int, channels: int) -> np.ndarray:
     Raises:
       OSError: the file is broken or no picture.
     """
+    return _read(path, str(path), image_size=image_size, channels=channels)
+
+
+def decode(
+    content: bytes,
+    *,
+    name: str,
+    image_size: int,
+    channels: int,
+    most_pixels: int,
+) -> np.ndarray:
+    """Read one picture from the bytes of a file, as `read` does.
+
+    Args:
+      content: of the file.
+      name: for errors.
+      image_size: height and width wanted.
+      channels: 1 for grey, 3 for colour.
+      most_pixels: that it may have; a larger one is refused undecoded.
+
+    Returns:
+      uint8 [image_size, image_size, channels].
+
+    Raises:
+      OSError: the file is broken, no picture or too large.
+    """
+    return _read(
+        io.BytesIO(content),
+        name,
+        image_size=image_size,
+        channels=channels,
+        most_pixels=most_pixels,
+    )
+
+
+def _read(
+    source: Path | io.BytesIO,
+    name: str,
+    *,
+    image_size: int,
+    channels: int,
+    most_pixels: int | None = None,
+) -> np.ndarray:
     try:
-        with Image.open(path) as file:
+        with Image.open(source) as file:
+            if most_pixels and file.width * file.height > most_pixels:
+                raise ValueError(
+                    f"it has {file.width} x {file.height} pixels, more than "
+                    f"{most_pixels}"
+                )
             picture = _plain(ImageOps.exif_transpose(file))
     except (
         OSError,
@@ -62,7 +111,7 @@ def read(path: Path, *, image_size: int, channels: int) -> np.ndarray:
         Image.DecompressionBombError,
     ) as error:
         raise OSError(
-            f"{path} cannot be read ({type(error).__name__}: {error}); "
+            f"{name} cannot be read ({type(error).__name__}: {error}); "
             "expected a PNG or JPEG picture. Replace or remove the file."
         ) from error
     return pixels.fit(

@@ -6,12 +6,11 @@ reached as "tfds:NAME" or "tfds:NAME/CONFIG" and read the ordinary way.
 
 import collections
 import difflib
-import os
 import re
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from tf_metagan.data import base, cache, pixels
+from tf_metagan.data import base, cache, pixels, prepared
 
 _SPLITS = ("train", "validation", "test")
 _PREFIX = "tfds:"
@@ -102,38 +101,25 @@ def load(
     name = dataset.removeprefix(_PREFIX)
     facts = FACTS.get(name, Facts())
     source = facts.source or name
-    prepared = Path(_data_dir(data_dir))
+    folder = prepared.folder(data_dir)
     decoded = cache.folder(cache_dir)
     start = re.sub(r"[^\w.]", "_", source) + "-"
     ending = f"-{image_size}x{channels or 'own'}-f{cache.FORMAT}.npz"
-    version = _newest(p.name for p in (prepared / source).glob("*.*.*"))
-    version = version or _newest(
+    version = prepared.version(source, data_dir=data_dir)
+    version = version or prepared.newest(
         p.name.removeprefix(start).removesuffix(ending)
         for p in decoded.glob(f"{start}*{ending}")
     )
-    version = version or str(_prepare(source, prepared).version)
+    version = version or str(_prepare(source, folder).version)
     return cache.load_or_build(
         decoded / f"{start}{version}{ending}",
         lambda: _decode(
-            _prepare(source, prepared),
+            _prepare(source, folder),
             facts,
             image_size=image_size,
             channels=channels,
         ),
     )
-
-
-def _data_dir(data_dir: str | None) -> str:
-    """Return the folder of TensorFlow Datasets without importing it."""
-    chosen = data_dir or os.environ.get("TFDS_DATA_DIR")
-    return os.path.expanduser(chosen or "~/tensorflow_datasets")
-
-
-def _newest(names: Iterable[str]) -> str | None:
-    """Return the highest of the names that are versions; None without one."""
-    versions = [n for n in names if re.fullmatch(r"\d+\.\d+\.\d+", n)]
-    order = [tuple(int(part) for part in n.split(".")) for n in versions]
-    return max(zip(order, versions, strict=True))[1] if versions else None
 
 
 def _prepare(source: str, folder: Path) -> Any:

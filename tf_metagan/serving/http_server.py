@@ -6,13 +6,13 @@ set, its own errors become JSON, and requests that trickle in or are too large
 are dealt with. It knows nothing about models.
 """
 
-import ipaddress
+import contextlib
 import json
 import logging
 import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import waitress.utilities
@@ -21,9 +21,13 @@ from waitress.adjustments import Adjustments
 from werkzeug import Request, Response, exceptions
 from werkzeug.routing import BaseConverter, Map, Rule
 
+from tf_metagan.serving.admission import Admission, Busy
+from tf_metagan.serving.listening import is_loopback
+
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 _PORT = re.compile(r":\d+$")
+_RETRY_SECONDS = 1
 _SPARE = 4  # workers beyond all places, which turn requests away
 _CONNECTIONS = 256
 _HEADER_BYTES = 2**14
@@ -114,9 +118,77 @@ class App:
         return answer
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address."""
-    return ipaddress.ip_address(host).is_loopback
+@contextlib.contextmanager
+def turn(
+    admission: Admission, *, began: float, seconds: float
+) -> Iterator[float]:
+    """Wait for a turn and hold it; who gets none is refused in HTTP.
+
+    Args:
+      admission: the queue.
+      began: when the request came, of `time.monotonic`.
+      seconds: that it may take from then on, waiting included.
+
+    Yields:
+      The deadline. A TimeoutError of the block is answered 504.
+
+    Raises:
+      HTTPException: there is no place, or the time is over.
+    """
+    try:
+        with admission.enter(began + seconds):
+            yield began + seconds
+    except Busy as error:
+        raise exceptions.ServiceUnavailable(
+            f"{error}; try again later", retry_after=_RETRY_SECONDS
+        ) from error
+    except TimeoutError as error:
+        raise exceptions.GatewayTimeout(late(seconds)) from error
+
+
+def late(seconds: float) -> str:
+    """Return the sentence of a request that took longer than it may."""
+    return (
+        f"there was no answer within {seconds:g} s, the time limit of this "
+        "server; ask for fewer steps, images or samples"
+    )
+
+
+@contextlib.contextmanager
+def serving(
+    rules: Sequence[Rule],
+    *,
+    host: str,
+    port: int,
+    limits: Limits,
+    admission: Admission,
+    prepare: Callable[[], None],
+) -> Iterator["Server"]:
+    """Serve routes until the block ends; admitted requests are answered.
+
+    Args:
+      rules: see `App`.
+      host: address to listen on. On a loopback address requests under another
+        host name are refused.
+      port: 0 takes a free one.
+      limits: for all clients.
+      admission: the queue of the routes, closed at the end.
+      prepare: called when the port is had and before anybody is answered.
+
+    Yields:
+      The server.
+
+    Raises:
+      OSError: the port cannot be had.
+    """
+    app = App(rules, hosts=LOOPBACK if is_loopback(host) else ())
+    server = Server(app, host=host, port=port, limits=limits)
+    prepare()
+    with server:
+        try:
+            yield server
+        finally:
+            admission.close(seconds=limits.seconds)
 
 
 def _methods(rule: Rule) -> str:

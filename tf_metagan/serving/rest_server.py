@@ -9,20 +9,11 @@ import tensorflow as tf
 from werkzeug import Request, Response, exceptions
 from werkzeug.routing import Rule
 
+from tf_metagan.serving import http_server, rest
 from tf_metagan.serving import model as model_lib
-from tf_metagan.serving import rest
-from tf_metagan.serving.admission import Admission, Busy
-from tf_metagan.serving.http_server import (
-    DEFAULT_LIMITS,
-    LOOPBACK,
-    App,
-    Limits,
-    Server,
-    is_loopback,
-)
+from tf_metagan.serving.admission import Admission
+from tf_metagan.serving.http_server import DEFAULT_LIMITS, Limits, Server
 from tf_metagan.serving.session import Session
-
-_RETRY_SECONDS = 1
 
 # Source: tensorflow/serving, util/net_http and http_rest_api_util; what is not
 # named is 500.
@@ -99,23 +90,20 @@ class RestRoutes:
         self, request: Request, name: str, version: int | None = None
     ) -> Response:
         """Run a signature."""
-        deadline = time.monotonic() + self._seconds
+        began = time.monotonic()
         self._check(name, version)
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise exceptions.UnsupportedMediaType(
                 "the body has a Content-Encoding; expected plain JSON"
             )
         try:
-            with self._admission.enter(deadline):
+            with http_server.turn(
+                self._admission, began=began, seconds=self._seconds
+            ) as deadline:
                 return _json(self._predict(request.get_data(), deadline))
-        except Busy as error:
-            raise exceptions.ServiceUnavailable(
-                f"{error}; try again later", retry_after=_RETRY_SECONDS
-            ) from error
-        except (TimeoutError, tf.errors.DeadlineExceededError) as error:
+        except tf.errors.DeadlineExceededError as error:
             raise exceptions.GatewayTimeout(
-                f"there was no answer within {self._seconds:g} s, the time "
-                "limit of this server; ask for fewer steps, images or samples"
+                http_server.late(self._seconds)
             ) from error
         except ValueError as error:
             raise exceptions.BadRequest(str(error)) from error
@@ -179,14 +167,15 @@ def serving(
         admission=admission,
         seconds=limits.seconds,
     )
-    app = App(routes.rules(), hosts=LOOPBACK if is_loopback(host) else ())
-    server = Server(app, host=host, port=port, limits=limits)
-    session.warm_up()
     try:
-        with server:
-            try:
-                yield server
-            finally:
-                admission.close(seconds=limits.seconds)
+        with http_server.serving(
+            routes.rules(),
+            host=host,
+            port=port,
+            limits=limits,
+            admission=admission,
+            prepare=session.warm_up,
+        ) as server:
+            yield server
     finally:
         session.close()

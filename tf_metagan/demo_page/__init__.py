@@ -1,0 +1,1 @@
+"""The page of `tf_metagan.demo`: what it shows, and the server behind it."""
