@@ -52,7 +52,7 @@ def read(path: Path, *, image_size: int, channels: int) -> np.ndarray:
     Raises:
       OSError: the file is broken or no picture.
     """
-    return _read(path, str(path), image_size=image_size, channels=channels)
+    return _fit(open_plain(path), image_size=image_size, channels=channels)
 
 
 def decode(
@@ -78,23 +78,31 @@ def decode(
     Raises:
       OSError: the file is broken, no picture or too large.
     """
-    return _read(
-        io.BytesIO(content),
-        name,
+    picture = _open(io.BytesIO(content), name, most_pixels=most_pixels)
+    return _fit(picture, image_size=image_size, channels=channels)
+
+
+def open_plain(path: Path) -> Image.Image:
+    """Read one picture upright, opaque on white, in mode "L" or "RGB".
+
+    Raises:
+      OSError: the file is broken or no picture.
+    """
+    return _open(path, str(path))
+
+
+def _fit(picture: Image.Image, *, image_size: int, channels: int) -> np.ndarray:
+    return pixels.fit(
+        picture,
         image_size=image_size,
         channels=channels,
-        most_pixels=most_pixels,
+        strokes=channels == 1,
     )
 
 
-def _read(
-    source: Path | io.BytesIO,
-    name: str,
-    *,
-    image_size: int,
-    channels: int,
-    most_pixels: int | None = None,
-) -> np.ndarray:
+def _open(
+    source: Path | io.BytesIO, name: str, *, most_pixels: int | None = None
+) -> Image.Image:
     try:
         with Image.open(source) as file:
             if most_pixels and file.width * file.height > most_pixels:
@@ -102,7 +110,7 @@ def _read(
                     f"it has {file.width} x {file.height} pixels, more than "
                     f"{most_pixels}"
                 )
-            picture = _plain(ImageOps.exif_transpose(file))
+            return _plain(ImageOps.exif_transpose(file))
     except (
         OSError,
         SyntaxError,  # what Pillow says to a broken PNG
@@ -114,12 +122,6 @@ def _read(
             f"{name} cannot be read ({type(error).__name__}: {error}); "
             "expected a PNG or JPEG picture. Replace or remove the file."
         ) from error
-    return pixels.fit(
-        picture,
-        image_size=image_size,
-        channels=channels,
-        strokes=channels == 1,
-    )
 
 
 def existing(name: str | Path) -> Path:
