@@ -147,10 +147,11 @@ class _Pyramid(NamedTuple):
 
     def init(self, seed: int) -> Vars:
         drawn = init_players(self.nets, seed)
+        dtype = next(iter(drawn.params["g"].values())).dtype
         params = {
             p: {
                 **{f"embed/{leaf}": x for leaf, x in leaves.items()},
-                **self._draw_heads(seed, p, _prefix(p, 0)),
+                **self._draw_heads(seed, p, _prefix(p, 0), dtype),
             }
             for p, leaves in drawn.params.items()
         }
@@ -158,7 +159,6 @@ class _Pyramid(NamedTuple):
             p: {f"embed/{leaf}": x for leaf, x in leaves.items()}
             for p, leaves in drawn.state.items()
         }
-        dtype = next(iter(params["g"].values())).dtype
         state["g"] |= {
             _SUM: tf.zeros([len(self.widths)], dtype),
             _WEIGHT: tf.zeros([len(self.widths)], dtype),
@@ -166,7 +166,7 @@ class _Pyramid(NamedTuple):
         }
         return Vars(params, state, {})
 
-    def _draw_heads(self, seed: int, player: str, prefix: str) -> Params:
+    def _draw_heads(self, seed: int, player: str, prefix: str, dtype) -> Params:
         leaves: Params = {}
         for layer in self.stacks[player]:
             for name, shape in layer.shapes().items():
@@ -175,7 +175,7 @@ class _Pyramid(NamedTuple):
                     f"{prefix}/{layer.name}/{name}",
                     features=self.features,
                     size=int(np.prod(shape)),
-                    dtype=tf.float32,
+                    dtype=dtype,
                     **self.head,
                 )
         return leaves
