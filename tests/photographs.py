@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from tests import problems
 from tf_metagan import registry
-from tf_metagan.architectures import pyramid as embeddings
 from tf_metagan.core.inner import InnerRule
 from tf_metagan.core.rollout import Rollout, Turn
 from tf_metagan.gan import internal
@@ -19,14 +18,25 @@ WIDTHS = (16, 20, 24)
 
 
 @functools.cache
-def networks(embedding="small", channels=3, dtype="float64"):
-    return embeddings.build(
-        channels=channels,
-        embedding=embedding,
-        embedding_size=32,
-        features=6,
-        dtype=dtype,
-    )
+def networks(channels=3, dtype="float64"):
+    """Build embeddings far smaller than those of the architecture."""
+
+    def one(name):
+        def options(layer):
+            return {"name": layer, "dtype": dtype}
+
+        return keras.Sequential(
+            [
+                keras.Input([16, 16, channels], dtype=dtype),
+                keras.layers.Conv2D(4, 5, 3, **options("stem")),
+                keras.layers.LeakyReLU(**options("act")),
+                keras.layers.Flatten(**options("flat")),
+                keras.layers.Dense(6, **options("features")),
+            ],
+            name=name,
+        )
+
+    return {"d": one("d"), "g": one("g")}
 
 
 def game(**changes):
