@@ -39,7 +39,7 @@ class Panel:
         self._steps = steps
         self._samples = samples
         self._draw = tf.function(self._draw_task, autograph=False)
-        self._rebuilds = algorithm.game.reconstruct is not None
+        self._rebuilds = algorithm.game.model is not None
         if not self._rebuilds:
             self._scratch = self._draw_all(algorithm.init(seed))[1]
 
@@ -93,7 +93,7 @@ class Panel:
         game = self._algorithm.game
         drawn = game.sample(adapted, rng.fold(seed, _ADAPTED), self._samples)
         if self._rebuilds:
-            return game.reconstruct(adapted), drawn
+            return game.model(adapted).reconstruct(), drawn
         prior = game.sample(vars, rng.fold(seed, _PRIOR), self._samples)
         return prior, drawn
 

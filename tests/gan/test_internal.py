@@ -30,12 +30,8 @@ def gradients(convolution, count):
     vars, batch = small.at_scale(game, 1), small.tasks(2)
     wrt = {p: tuple(x) for p, x in game.learned(vars.params).items()}
 
-    @tf.function(autograph=False)
-    def both(vars, images, seeds):
-        return game.gradients(vars, images, None, seeds, wrt)
-
     images = small.photographs(batch)[:count]
-    return both(vars, images, batch.seed[:count])
+    return game.gradients(vars, images, None, batch.seed[:count], wrt)
 
 
 def test_photographs_one_by_one_are_photographs_together():
@@ -189,8 +185,10 @@ def test_samples_differ_and_the_reconstruction_does_not():
     np.testing.assert_array_equal(drawn, game.sample(own, seed, 3))
     fewer = game.sample(own, seed, 2)
     np.testing.assert_allclose(fewer, drawn[:2], atol=1e-12)
-    np.testing.assert_array_equal(game.reconstruct(own), game.reconstruct(own))
-    assert game.reconstruct(own).shape == (1, 18, 24, 3)
+    np.testing.assert_array_equal(
+        game.model(own).reconstruct(), game.model(own).reconstruct()
+    )
+    assert game.model(own).reconstruct().shape == (1, 18, 24, 3)
 
 
 def test_a_photograph_may_have_any_height():

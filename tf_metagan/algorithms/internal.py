@@ -73,10 +73,10 @@ class Internal(base.Algorithm):
             meta_learn=meta_learn,
             parallel_tasks=parallel_tasks,
         )
-        if self.game.reconstruct is None:
+        if self.game.model is None:
             raise ValueError(
                 "--algo=internal needs players that model a photograph, got "
-                "a game without reconstruction. Use --architecture=pyramid."
+                "a game that remembers none. Use --architecture=pyramid."
             )
         if inner_steps != 1:
             raise ValueError(

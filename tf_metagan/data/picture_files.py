@@ -31,6 +31,24 @@ def load_support(
       OSError: a broken file.
       ValueError: no pictures.
     """
+    return np.stack(
+        [
+            read(path, image_size=image_size, channels=channels)
+            for path in collect(images)
+        ]
+    )
+
+
+def collect(images: str | Sequence[str]) -> list[Path]:
+    """Return picture files: those named, and those in folders named.
+
+    Args:
+      images: files, or folders of which all pictures are taken, in order.
+
+    Raises:
+      FileNotFoundError: no such file or folder.
+      ValueError: no pictures.
+    """
     paths: list[Path] = []
     for item in [images] if isinstance(images, str) else images:
         path = existing(item)
@@ -41,9 +59,7 @@ def load_support(
             f"that ends in {', '.join(SUFFIXES)}. Name files, or a folder "
             "that holds them."
         )
-    return np.stack(
-        [read(path, image_size=image_size, channels=channels) for path in paths]
-    )
+    return paths
 
 
 def read(path: Path, *, image_size: int, channels: int) -> np.ndarray:

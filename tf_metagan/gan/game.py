@@ -64,8 +64,8 @@ class Game(NamedTuple):
       stocks: images of meta-train classes that the game keeps, for adaptation
         by those who have no images of others.
       stock: (vars, images) -> Vars that keep them: uint8 [stocks, H, W, C].
-      reconstruct: (vars) -> the remembered photograph as the generator makes
-        it, [1, H, W, C] in [-1, 1]; None for games that remember none.
+      model: (vars) -> `single_image.Model` of the remembered photograph; None
+        for games that remember none.
       phases: parts of training, in each of which there may be more weights
         than before; see `algorithms.base.Algorithm.phases`.
       grow: (vars) -> Vars with which the next phase begins.
@@ -89,7 +89,7 @@ class Game(NamedTuple):
     told: Callable = lambda vars, label: vars
     stocks: int = 0
     stock: Callable = lambda vars, images: vars
-    reconstruct: Callable | None = None
+    model: Callable | None = None
     phases: int = 1
     grow: Callable = lambda vars: vars
     learned: Callable = lambda params: params

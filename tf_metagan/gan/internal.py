@@ -8,21 +8,25 @@ Source: Meta Internal Learning (Bensadoun et al., 2021), and its public program
 where the paper is silent.
 """
 
-import re
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tf_metagan.core import functional, rng, tree
-from tf_metagan.gan import heads, layers, pyramid, resampling, sample_conv
-from tf_metagan.gan.game import Game, Outcome, init_players
+from tf_metagan.gan import (
+    hypernetwork,
+    layers,
+    pyramid,
+    sample_conv,
+    single_image,
+)
+from tf_metagan.gan.game import Game, Outcome
 from tf_metagan.gan.losses import Loss
 from tf_metagan.gan.penalties import Penalty
 from tf_metagan.types import Params, Vars
 
-_EMBED, _NOISE, _PENALTY, _Z_STAR = range(4)
+_NOISE, _PENALTY, _Z_STAR = range(1, 4)
 _SLOPE = 0.02
 _DECAY = 0.99
 _MEMORY = "memory"
@@ -86,21 +90,24 @@ def pyramid_game(
     """
     channels = networks["g"].input_shape[-1]
     return _Pyramid(
-        nets={p: functional.from_keras(net) for p, net in networks.items()},
-        embedded=networks["g"].input_shape[1:3],
-        features=networks["g"].output_shape[-1],
+        hyper=hypernetwork.Hypernetworks(
+            nets={p: functional.from_keras(net) for p, net in networks.items()},
+            embedded=networks["g"].input_shape[1:3],
+            features=networks["g"].output_shape[-1],
+            stacks={
+                p: pyramid.stack(channels, width, slope=_SLOPE, player=p)
+                for p in ("d", "g")
+            },
+            rank=head_rank,
+            hidden=head_hidden,
+        ),
         channels=channels,
-        stacks={
-            p: pyramid.stack(channels, width, slope=_SLOPE, player=p)
-            for p in ("d", "g")
-        },
         widths=pyramid.widths(
             image_size,
             smallest_size=smallest_size,
             scale_factor=scale_factor,
             pyramid_sizes=pyramid_sizes,
         ),
-        head={"rank": head_rank, "hidden": head_hidden},
         loss=loss,
         penalty=penalty,
         weight=reconstruction_weight,
@@ -115,13 +122,9 @@ def pyramid_game(
 class _Pyramid(NamedTuple):
     """The functions of the game, over what it is made of."""
 
-    nets: dict[str, functional.Network]
-    embedded: tuple[int, int]
-    features: int
+    hyper: hypernetwork.Hypernetworks
     channels: int
-    stacks: dict[str, tuple[pyramid.Layer, ...]]
     widths: tuple[int, ...]
-    head: dict
     loss: Loss
     penalty: Penalty
     weight: float
@@ -134,121 +137,24 @@ class _Pyramid(NamedTuple):
             init=self.init,
             losses=self.losses,
             gradients=self.gradients,
-            sample=self.sample,
+            sample=lambda vars, seed, n: self.model(vars).sample(seed, n),
             metrics=(*_METRICS["d"], *_METRICS["g"]),
             remember=self.remember,
-            reconstruct=self.reconstruct,
+            model=self.model,
             phases=len(self.widths),
-            grow=self.grow,
-            learned=self.learned,
+            grow=self.hyper.grow,
+            learned=self.hyper.learned,
         )
 
-    # Weights.
-
     def init(self, seed: int) -> Vars:
-        drawn = init_players(self.nets, seed)
-        dtype = next(iter(drawn.params["g"].values())).dtype
-        params = {
-            p: {
-                **{f"embed/{leaf}": x for leaf, x in leaves.items()},
-                **self._draw_heads(seed, p, _prefix(p, 0), dtype),
-            }
-            for p, leaves in drawn.params.items()
-        }
-        state = {
-            p: {f"embed/{leaf}": x for leaf, x in leaves.items()}
-            for p, leaves in drawn.state.items()
-        }
-        state["g"] |= {
+        vars = self.hyper.init(seed)
+        dtype = next(iter(vars.params["g"].values())).dtype
+        noise = {
             _SUM: tf.zeros([len(self.widths)], dtype),
             _WEIGHT: tf.zeros([len(self.widths)], dtype),
             _STAR: rng.fold(rng.make_seed(seed), _Z_STAR),
         }
-        return Vars(params, state, {})
-
-    def _draw_heads(self, seed: int, player: str, prefix: str, dtype) -> Params:
-        leaves: Params = {}
-        for layer in self.stacks[player]:
-            for name, shape in layer.shapes().items():
-                leaves |= heads.init(
-                    seed,
-                    f"{prefix}/{layer.name}/{name}",
-                    features=self.features,
-                    size=int(np.prod(shape)),
-                    dtype=dtype,
-                    **self.head,
-                )
-        return leaves
-
-    def grow(self, vars: Vars) -> Vars:
-        newest = _scales(vars.params["g"]) - 1
-        old, new = _prefix("g", newest), _prefix("g", newest + 1)
-        copies = {
-            new + leaf.removeprefix(old): tf.identity(x)
-            for leaf, x in vars.params["g"].items()
-            if leaf.startswith(f"{old}/")
-        }
-        return vars._replace(params=tree.merge(vars.params, {"g": copies}))
-
-    def learned(self, params: dict) -> dict:
-        newest = _prefix("g", _scales(params["g"]) - 1)
-        return tree.select(
-            params,
-            lambda p, leaf: (
-                p == "d" or leaf.startswith(("embed/", f"{newest}/"))
-            ),
-        )
-
-    # From a photograph to weights.
-
-    def _embed(self, vars: Vars, player: str, photographs, *, training: bool):
-        """Return ([n, features], {leaf: state afterwards})."""
-        prefix = "embed/"
-        params, state = (
-            {
-                leaf.removeprefix(prefix): x
-                for leaf, x in part[player].items()
-                if leaf.startswith(prefix)
-            }
-            for part in (vars.params, vars.state)
-        )
-        embedding, after = self.nets[player].apply(
-            params,
-            state,
-            resampling.resize(photographs, self.embedded),
-            rng.make_seed(_EMBED),
-            training=training,
-        )
-        embedding = tf.cast(embedding, photographs.dtype)
-        return embedding, {prefix + leaf: x for leaf, x in after.items()}
-
-    def _project(self, params: Params, player: str, prefix: str, embedding):
-        """Return the weights of a stack, those that the convolutions use."""
-        return {
-            layer.name: layer.scaled(
-                {
-                    name: heads.project(
-                        params, f"{prefix}/{layer.name}/{name}", embedding
-                    )
-                    for name in layer.shapes()
-                }
-            )
-            for layer in self.stacks[player]
-        }
-
-    def _models(self, vars: Vars, player: str, photographs, *, training=True):
-        """Return (weights of every scale, state afterwards)."""
-        embedding, after = self._embed(
-            vars, player, photographs, training=training
-        )
-        count = _scales(vars.params["g"]) if player == "g" else 1
-        models = [
-            self._project(
-                vars.params[player], player, _prefix(player, i), embedding
-            )
-            for i in range(count)
-        ]
-        return models, after
+        return vars._replace(state=tree.merge(vars.state, {"g": noise}))
 
     # From weights to images.
 
@@ -347,7 +253,9 @@ class _Pyramid(NamedTuple):
             moved = {x: vars.params[player][x] for x in wrt.get(player, ())}
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(moved)
-                models[player], after[player] = self._models(vars, player, real)
+                models[player], after[player] = self.hyper.models(
+                    vars, player, real, training=True
+                )
             tapes[player] = tape, moved
         grads, losses, metrics = {}, {}, {}
         state = dict(vars.state)
@@ -447,14 +355,14 @@ class _Pyramid(NamedTuple):
                 f"discriminator looks at patches of {least} x {least}. Use a "
                 "greater --smallest_size, or crop photographs that are wide."
             )
-        return found[: _scales(vars.params["g"])]
+        return found[: hypernetwork.num_scales(vars.params)]
 
     # After training.
 
     def remember(self, vars: Vars, support) -> Vars:
         photograph = tf.reshape(support, tf.shape(support)[2:])[tf.newaxis]
         photograph.set_shape([1, None, self.widths[-1], self.channels])
-        models, _ = self._models(vars, "g", photograph, training=False)
+        models, _ = self.hyper.models(vars, "g", photograph, training=False)
         memory = {
             f"scale{i}/{layer}/{name}": x
             for i, weights in enumerate(models)
@@ -464,62 +372,30 @@ class _Pyramid(NamedTuple):
         memory["height"] = tf.shape(photograph)[1]
         return vars._replace(state={**vars.state, _MEMORY: memory})
 
-    def _recall(self, vars: Vars):
-        """Return (weights of every scale, their sizes)."""
+    def model(self, vars: Vars) -> single_image.Model:
         if _MEMORY not in vars.state:
             side = self.widths[-1]
             dtype = vars.state["g"][_SUM].dtype
             grey = tf.zeros([1, 1, side * 3 // 4, side, self.channels], dtype)
             vars = self.remember(vars, grey)
         memory = vars.state[_MEMORY]
-        count = _scales(vars.params["g"])
-        models = [
+        weights = [
             {
                 layer.name: {
                     name: memory[f"scale{i}/{layer.name}/{name}"]
                     for name in layer.shapes()
                 }
-                for layer in self.stacks["g"]
+                for layer in self.hyper.stacks["g"]
             }
-            for i in range(count)
+            for i in range(hypernetwork.num_scales(vars.params))
         ]
-        return models, pyramid.sizes(memory["height"], self.widths)
-
-    def sample(self, vars: Vars, seed, n):
-        models, sizes = self._recall(vars)
-        dtype = vars.state["g"][_SUM].dtype
-        amplitudes = self._amplitudes(vars.state["g"])
-        seeds = seed[tf.newaxis]
-        z = self._noise(seeds, n, sizes[0], 0, dtype)
-        noises = [None]
-        for i, (h, w) in enumerate(sizes[1 : len(models)], start=1):
-            size = (h + 2 * pyramid.BORDER, w + 2 * pyramid.BORDER)
-            noises.append(amplitudes[i] * self._noise(seeds, n, size, i, dtype))
-        drawn = self._climb(models, sizes[: len(models)], z, noises)[0]
-        return self._finish(drawn, sizes[-1])
-
-    def reconstruct(self, vars: Vars):
-        models, sizes = self._recall(vars)
-        dtype = vars.state["g"][_SUM].dtype
-        z = self._star(vars.state["g"], sizes[0], dtype)[tf.newaxis, tf.newaxis]
-        drawn = self._climb(
-            models, sizes[: len(models)], z, [None] * len(models)
-        )[0]
-        return self._finish(drawn, sizes[-1])
-
-    def _finish(self, images, size):
-        """Bring images of a coarse scale to full size, in [-1, 1]."""
-        return tf.clip_by_value(resampling.resize(images, size), -1.0, 1.0)
-
-
-def _prefix(player: str, scale: int) -> str:
-    return f"scale{scale}" if player == "g" else "heads"
-
-
-def _scales(params: Params) -> int:
-    """Return how many scales a generator has heads for."""
-    found = (re.match(r"scale(\d+)/", leaf) for leaf in params)
-    return 1 + max(int(match[1]) for match in found if match)
+        return single_image.Model(
+            weights=weights,
+            sizes=pyramid.sizes(memory["height"], self.widths),
+            amplitudes=self._amplitudes(vars.state["g"]),
+            star=vars.state["g"][_STAR],
+            nets=self.arithmetic,
+        )
 
 
 def _seeds(seed, n: int):
