@@ -110,14 +110,11 @@ def overview(
         model = model_of(run, image)
         return model.reconstruct(), model.sample(seed, num_samples)
 
-    rows = [
-        (
-            shown.image[np.newaxis],
-            *(x.numpy() for x in draw(tf.constant(shown.image), root)),
-        )
-        for number, shown in enumerate(given)
-        for root in [rng.make_seed(seed, number)]
-    ]
+    rows = []
+    for number, shown in enumerate(given):
+        root = rng.make_seed(seed, number)
+        drawn = draw(tf.constant(shown.image), root)
+        rows.append((shown.image[np.newaxis], *(x.numpy() for x in drawn)))
     names = ("photograph", "reconstruction", "samples")
     return grid(dict(zip(names, zip(*rows, strict=True), strict=True)), given)
 
@@ -185,6 +182,25 @@ def between(
     ]
 
 
+def check_scale(run: Run, image: np.ndarray, scale: int) -> None:
+    """Refuse a scale at which nothing can be injected.
+
+    Args:
+      run: of internal learning.
+      image: photograph.
+      scale: the first that is to draw.
+
+    Raises:
+      ValueError: there is no such scale.
+    """
+    count = len(model_of(run, image).weights)
+    if not 1 <= scale < count:
+        raise ValueError(
+            f"--scale={scale} cannot be injected into a model of {count} "
+            f"scales; expected 1 to {count - 1}. Small ones change more."
+        )
+
+
 def injected(
     run: Run,
     model: single_image.Model,
@@ -207,16 +223,7 @@ def injected(
 
     Returns:
       [H, W, C]: mask * drawn + (1 - mask) * edited, the mask with soft edges.
-
-    Raises:
-      ValueError: there is no such scale.
     """
-    count = len(model.weights)
-    if not 1 <= scale < count:
-        raise ValueError(
-            f"--scale={scale} cannot be injected into a model of {count} "
-            f"scales; expected 1 to {count - 1}. Small ones change more."
-        )
     drawn = model.inject(tf.constant(edited)[tf.newaxis], scale)[0].numpy()
     if mask is None:
         return drawn

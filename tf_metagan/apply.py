@@ -140,6 +140,8 @@ def main(settings: Settings[ApplyConfig]) -> int:
     run = assembly.load_run(config.run)
     applications.require_photographs(run, "tf_metagan.apply")
     (given,) = applications.load(run, [config.image])
+    if config.task in _INJECTED:
+        applications.check_scale(run, given.image, config.scale)
     settings.check_all_used()
     began = time.monotonic()
     if config.task == "animate":

@@ -150,8 +150,9 @@ class Config:
 
     dataset: str = setting(
         "glyphs",
-        "Images and their classes; a task is one class. glyphs is drawn on the "
-        "fly and needs no file; folder is your own images.",
+        "Images and their classes; a task is one class. glyphs and landscapes "
+        "are drawn on the fly and need no file; folder is your own images, in "
+        "photographs each of them is a class.",
         section=DATA,
         choices=registry.DATASETS,
     )
@@ -187,7 +188,7 @@ class Config:
     )
     num_classes: int = setting(
         1000,
-        "Number of classes that glyphs draws.",
+        "Number of classes that glyphs draws, or of landscapes.",
         section=DATA,
         interval="[2, inf)",
         chosen_by="dataset",

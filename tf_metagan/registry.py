@@ -156,6 +156,7 @@ DATASETS = Table(
         "glyphs": "tf_metagan.data.glyphs:load",
         "folder": "tf_metagan.data.folder:load",
         "photographs": "tf_metagan.data.photographs:load",
+        "landscapes": "tf_metagan.data.landscapes:load",
         "mnist": _TFDS,
         "omniglot": _TFDS,
         "cifar10": _TFDS,

@@ -97,10 +97,19 @@ def fit(
     aspect = picture.height / picture.width
     if aspects is not None:
         aspect = min(aspects, key=lambda a: abs(np.log(a / aspect)))
-    size = (image_size, max(1, int(aspect * image_size + 1e-9)))
+    size = (image_size, height_of(image_size, aspect))
     picture = picture.convert(_MODES[channels])
     picture = picture.resize(size, Image.Resampling.BICUBIC)
     return np.asarray(picture).reshape(size[1], size[0], channels)
+
+
+def height_of(width: int, aspect: float) -> int:
+    """Return floor(aspect * width), at least 1, whatever is rounded before.
+
+    >>> height_of(250, 3 / 4), height_of(64, 2 / 3)
+    (187, 42)
+    """
+    return max(1, int(aspect * width + 1e-9))
 
 
 def _check_heights(
