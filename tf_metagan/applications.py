@@ -12,7 +12,7 @@ from tf_metagan import pictures
 from tf_metagan.assembly import Run
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
-from tf_metagan.data import photographs, picture_files
+from tf_metagan.data import picture_files, pixels
 from tf_metagan.gan import single_image
 
 _PUBLISHED_WIDTH = 250
@@ -63,7 +63,7 @@ def load(run: Run, images: Sequence[str]) -> list[Photograph]:
 
 def _load_one(run: Run, path: Path) -> Photograph:
     config = run.settings.config
-    fitted = photographs.fit(
+    fitted = pixels.fit_width(
         picture_files.open_plain(path),
         image_size=config.image_size,
         channels=config.channels or 3,
@@ -77,7 +77,7 @@ def load_like(path: str, given: Photograph) -> np.ndarray:
     height, width, channels = given.image.shape
     picture = picture_files.open_plain(picture_files.existing(path))
     picture = picture.resize((width, height), PIL.Image.Resampling.BICUBIC)
-    fitted = photographs.fit(
+    fitted = pixels.fit_width(
         picture, image_size=width, channels=channels, aspects=None
     )
     return data.to_range(fitted)

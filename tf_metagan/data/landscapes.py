@@ -6,7 +6,7 @@ every class is one picture.
 
 import numpy as np
 
-from tf_metagan.data import base, photographs
+from tf_metagan.data import base, pixels
 
 _OCTAVES = 5
 _SKIES = ((70, 130, 210), (230, 150, 90), (150, 170, 190), (40, 50, 110))
@@ -42,7 +42,7 @@ def load(
 
 def draw(generator: np.random.Generator, width: int) -> np.ndarray:
     """Draw one landscape: uint8 [height, width, 3]."""
-    height = photographs.height_of(width, 3 / 4)
+    height = pixels.height_of(width, 3 / 4)
     y = (np.arange(height) / height)[:, np.newaxis]
     x = (np.arange(width) / width)[np.newaxis]
     kind = generator.integers(len(_SKIES), size=3)

@@ -3,15 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from tf_metagan.data import base, picture_files
+from tf_metagan.data import base, picture_files, pixels
 
 ASPECTS = (1 / 2, 2 / 3, 3 / 4, 1, 4 / 3, 3 / 2, 2)
 """Heights of a photograph of width 1; a batch is of one of them."""
 
 _PATCH = 11
-_MODES = {1: "L", 3: "RGB"}
 
 
 def load(
@@ -57,10 +55,11 @@ def load(
             "--image_folder."
         )
     images = [
-        fit(
+        pixels.fit_width(
             picture_files.open_plain(path),
             image_size=image_size,
             channels=channels or 3,
+            aspects=ASPECTS,
         )
         for path in paths
     ]
@@ -74,42 +73,6 @@ def load(
         canvas, np.arange(len(paths)), name=_names(paths, folder)
     )
     return grouped._replace(height=height)
-
-
-def fit(
-    picture: Image.Image,
-    *,
-    image_size: int,
-    channels: int,
-    aspects: tuple[float, ...] | None = ASPECTS,
-) -> np.ndarray:
-    """Bring a photograph to a width and the nearest of some aspects.
-
-    Args:
-      picture: mode "L" or "RGB".
-      image_size: width wanted.
-      channels: 1 or 3.
-      aspects: height/width to choose from; None keeps the picture's own.
-
-    Returns:
-      uint8 [height, image_size, channels].
-    """
-    aspect = picture.height / picture.width
-    if aspects is not None:
-        aspect = min(aspects, key=lambda a: abs(np.log(a / aspect)))
-    size = (image_size, height_of(image_size, aspect))
-    picture = picture.convert(_MODES[channels])
-    picture = picture.resize(size, Image.Resampling.BICUBIC)
-    return np.asarray(picture).reshape(size[1], size[0], channels)
-
-
-def height_of(width: int, aspect: float) -> int:
-    """Return floor(aspect * width), at least 1, whatever is rounded before.
-
-    >>> height_of(250, 3 / 4), height_of(64, 2 / 3)
-    (187, 42)
-    """
-    return max(1, int(aspect * width + 1e-9))
 
 
 def _check_heights(
