@@ -428,6 +428,24 @@ def load_run(logdir: str) -> Run:
     return Run(settings, algorithm, vars, step, split)
 
 
+def require_steps(run: Run, command: str) -> None:
+    """Refuse runs that model photographs where images of a class are needed.
+
+    Args:
+      run: of any rule.
+      command: that cannot use it.
+
+    Raises:
+      ValueError: the run models photographs.
+    """
+    if run.algorithm.game.model is not None:
+        raise ValueError(
+            f"{command} takes runs that adapt to images of a class, got one of "
+            f"--algo={run.settings.config.algo}, which models photographs. Use "
+            "python -m tf_metagan.sample or tf_metagan.apply."
+        )
+
+
 def load_pretrained(name: str) -> Run:
     """Load a model that comes with the package.
 
@@ -456,6 +474,7 @@ def pack(logdir: str, folder: str) -> None:
       OSError: a file is damaged or cannot be written.
     """
     run = load_run(logdir)
+    require_steps(run, "tf_metagan.pack")
     packed.write(
         folder,
         config=os.path.join(logdir, settings_lib.CONFIG_FILE),

@@ -10,6 +10,8 @@ from tf_metagan import (
     apply,
     assembly,
     cli,
+    evaluate,
+    export,
     sample,
     train,
     training,
@@ -145,6 +147,18 @@ def test_sample_refuses_steps(here, folder, run):
     )
     assert code == cli.EXIT_USAGE
     assert "--steps and --invert have no effect" in err
+
+
+def test_commands_for_images_of_a_class_say_where_to_go(here, folder, run):
+    for command in (export.COMMAND, evaluate.COMMAND):
+        code, _, err = here(
+            command, f"--run={run}", f"--output={folder}/nothing"
+        )
+        assert code == cli.EXIT_USAGE
+        assert f"{command.module} takes runs that adapt to images" in err
+        assert "tf_metagan.apply" in err
+    with pytest.raises(ValueError, match=r"tf_metagan\.pack takes runs"):
+        assembly.pack(str(run), str(folder / "packed"))
 
 
 def test_samples_have_the_size_asked_for(here, folder, run):
