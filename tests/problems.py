@@ -16,6 +16,12 @@ from tf_metagan.types import Vars
 STEP = np.zeros([], np.int64)
 SIMULTANEOUS = (Turn(("d", "g")),)
 
+# Families whose networks are the players; those of pyramid embed photographs,
+# and tests/gan/test_internal.py is about them.
+FAMILIES = tuple(x for x in registry.ARCHITECTURES if x != "pyramid")
+# Rules for any game; internal plays with photographs only.
+RULES = tuple(x for x in registry.ALGORITHMS if x != "internal")
+
 _GREY = {"image_size": 16, "channels": 1}
 _SIZES = {
     "toy": {"image_size": 2, "channels": 2},

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import runs
+from tests import problems, runs
 from tf_metagan import assembly, registry, settings, training
 from tf_metagan.config import Config
 from tf_metagan.core.rollout import Turn
@@ -172,7 +172,7 @@ def test_turns():
         make(update_order=together, n_critic=2)
 
 
-@pytest.mark.parametrize("algo", registry.ALGORITHMS)
+@pytest.mark.parametrize("algo", problems.RULES)
 def test_every_algorithm_is_made_of_its_own_defaults(algo):
     steps = 1 if algo == "joint" else runs.TOY["inner_steps"]
     found = assembly.with_algorithm_defaults(

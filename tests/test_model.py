@@ -862,3 +862,16 @@ def test_the_pages_about_python_are_right(page, examples):
     )
     assert tried > examples
     assert failed == 0
+
+
+def test_rule_of_several_phases_is_refused():
+    with pytest.raises(ValueError, match=r"'internal' trains in 3 phases"):
+        MetaGAN(
+            algorithm="internal",
+            image_size=24,
+            smallest_size=16,
+            embedding="small",
+            embedding_size=32,
+            features=4,
+            width=2,
+        )

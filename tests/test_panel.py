@@ -23,7 +23,7 @@ class Painter:
     """
 
     def __init__(self, *, breaks_from_scratch=False):
-        self.game = types.SimpleNamespace(sample=self.sample)
+        self.game = types.SimpleNamespace(sample=self.sample, model=None)
         self.breaks = breaks_from_scratch
         self.seeds = []
 
@@ -172,7 +172,7 @@ def test_panel_of_a_run_shows_its_meta_test_classes():
             return steps, {}
 
         game = types.SimpleNamespace(
-            sample=lambda vars, seed, n: tf.fill([n, 1, 1, 1], vars)
+            model=None, sample=lambda vars, seed, n: tf.fill([n, 1, 1, 1], vars)
         )
 
     view = training.make_panel(settings.config, Recorder(), sampler)

@@ -274,8 +274,13 @@ def make_learner(
         values = begin_with(values, start)
     if stock is not None:
         values = algorithm.game.stock(values, stock)
+    length = settings.take("meta_steps") // len(algorithm.phases())
     optimizers, rate_optimizers = make_optimizers(
-        settings, values, strategy, classical=algorithm.classical
+        settings,
+        values,
+        strategy,
+        classical=algorithm.classical,
+        meta_steps=length,
     )
     return settings.call(
         Learner,
@@ -283,6 +288,13 @@ def make_learner(
         create_variables(values, strategy),
         optimizers=optimizers,
         rate_optimizers=rate_optimizers,
+        renew=lambda: make_optimizers(
+            settings,
+            values,
+            strategy,
+            classical=algorithm.classical,
+            meta_steps=length,
+        ),
         strategy=strategy,
         split=json.dumps(split._asdict()) if split else "",
     )
@@ -332,6 +344,7 @@ def make_optimizers(
     strategy: tf.distribute.Strategy,
     *,
     classical: tuple[str, ...] = (),
+    meta_steps: int | None = None,
 ) -> tuple[dict[str, keras.Optimizer], dict[str, keras.Optimizer]]:
     """Build the outer optimisers of weights and of inner quantities.
 
@@ -340,6 +353,7 @@ def make_optimizers(
       vars: says which players have what to learn.
       strategy: in whose scope they are made.
       classical: players that learn by ordinary steps.
+      meta_steps: length of the phase that they are for; None for all.
 
     Returns:
       {player: optimizer} of `params`, and the same of `inner`.
@@ -354,11 +368,18 @@ def make_optimizers(
             {
                 p: make_classical_optimizer(settings, name=p)
                 if p in classical
-                else make_optimizer(settings, rate, name=p)
+                else make_optimizer(
+                    settings, rate, name=p, meta_steps=meta_steps
+                )
                 for p in vars.params
             },
             {
-                p: make_optimizer(settings, rates_rate, name=f"{p}_rates")
+                p: make_optimizer(
+                    settings,
+                    rates_rate,
+                    name=f"{p}_rates",
+                    meta_steps=meta_steps,
+                )
                 for p in vars.inner
             },
         )
@@ -407,6 +428,24 @@ def load_run(logdir: str) -> Run:
     return Run(settings, algorithm, vars, step, split)
 
 
+def require_steps(run: Run, command: str) -> None:
+    """Refuse runs that model photographs where images of a class are needed.
+
+    Args:
+      run: of any rule.
+      command: that cannot use it.
+
+    Raises:
+      ValueError: the run models photographs.
+    """
+    if run.algorithm.game.model is not None:
+        raise ValueError(
+            f"{command} takes runs that adapt to images of a class, got one of "
+            f"--algo={run.settings.config.algo}, which models photographs. Use "
+            "python -m tf_metagan.sample or tf_metagan.apply."
+        )
+
+
 def load_pretrained(name: str) -> Run:
     """Load a model that comes with the package.
 
@@ -435,6 +474,7 @@ def pack(logdir: str, folder: str) -> None:
       OSError: a file is damaged or cannot be written.
     """
     run = load_run(logdir)
+    require_steps(run, "tf_metagan.pack")
     packed.write(
         folder,
         config=os.path.join(logdir, settings_lib.CONFIG_FILE),
@@ -445,7 +485,11 @@ def pack(logdir: str, folder: str) -> None:
 
 
 def make_optimizer(
-    settings: Settings, rate: float, *, name: str
+    settings: Settings,
+    rate: float,
+    *,
+    name: str,
+    meta_steps: int | None = None,
 ) -> keras.Optimizer:
     """Build one Keras optimizer with its schedule and moving average.
 
@@ -453,9 +497,12 @@ def make_optimizer(
       settings: takes outer_* and ema.
       rate: step size after the warm-up.
       name: of the optimizer.
+      meta_steps: that it is to take; None for those of the settings.
     """
     ema = settings.take("ema")
-    schedule = settings.call(make_schedule, rate=rate)
+    if meta_steps is None:
+        meta_steps = settings.take("meta_steps")
+    schedule = settings.call(make_schedule, rate=rate, meta_steps=meta_steps)
     return settings.call_with_prefix(
         "outer_",
         settings.part("outer_optimizer"),
@@ -501,7 +548,8 @@ def make_schedule(
     Args:
       rate: step size after the warm-up.
       outer_schedule: "constant"; "linear": rate * (1 - t/T), down to 0 at the
-        last meta-step; "cosine": rate * (1 + cos(pi t/T)) / 2.
+        last meta-step; "cosine": rate * (1 + cos(pi t/T)) / 2; "drop": a
+        tenth of the rate in the last fifth.
       outer_decay_steps: T, counted from the end of training; before, the step
         size is `rate`. None: all meta-steps after the warm-up.
       outer_warmup: meta-steps in which the step size rises from 0 to `rate`.
@@ -514,7 +562,7 @@ def make_schedule(
     hold = 0
     if outer_decay_steps is not None:
         hold = steps - outer_decay_steps
-        if hold < 0 or outer_schedule == "constant":
+        if hold < 0 or outer_schedule not in ("linear", "cosine"):
             raise ValueError(
                 f"--outer_decay_steps={outer_decay_steps} does not fit "
                 f"--outer_schedule={outer_schedule} and {steps} meta-steps "
@@ -527,6 +575,10 @@ def make_schedule(
         after = schedules.PolynomialDecay(rate, steps, end_learning_rate=0.0)
     elif outer_schedule == "cosine":
         after = schedules.CosineDecay(rate, steps)
+    elif outer_schedule == "drop":
+        after = schedules.PiecewiseConstantDecay(
+            [4 * steps // 5 - 1], [rate, rate / 10]
+        )
     elif not outer_warmup:
         return rate
     else:

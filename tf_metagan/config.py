@@ -150,8 +150,9 @@ class Config:
 
     dataset: str = setting(
         "glyphs",
-        "Images and their classes; a task is one class. glyphs is drawn on the "
-        "fly and needs no file; folder is your own images.",
+        "Images and their classes; a task is one class. glyphs and landscapes "
+        "are drawn on the fly and need no file; folder is your own images, in "
+        "photographs each of them is a class.",
         section=DATA,
         choices=registry.DATASETS,
     )
@@ -166,7 +167,8 @@ class Config:
     )
     image_folder: str | None = setting(
         None,
-        "Folder with one subfolder of PNG or JPEG files per class.",
+        "Folder of PNG or JPEG files: one subfolder per class for folder, the "
+        "files themselves for photographs.",
         section=DATA,
         chosen_by="dataset",
         path=True,
@@ -186,7 +188,7 @@ class Config:
     )
     num_classes: int = setting(
         1000,
-        "Number of classes that glyphs draws.",
+        "Number of classes that glyphs draws, or of landscapes.",
         section=DATA,
         interval="[2, inf)",
         chosen_by="dataset",
@@ -302,12 +304,97 @@ class Config:
         section=GAN,
         interval="[1, inf)",
     )
+    embedding: str = setting(
+        "resnet34",
+        "Network that a photograph is embedded by: resnet34 and resnet18 with "
+        "batch norm, small with group norm.",
+        section=GAN,
+        choices=("resnet34", "resnet18", "small"),
+        chosen_by="architecture",
+    )
+    embedding_size: int = setting(
+        128,
+        "Height and width to which photographs are brought to be embedded.",
+        section=GAN,
+        unit="pixels",
+        interval="[32, 1024]",
+        chosen_by="architecture",
+    )
+    features: int = setting(
+        512,
+        "Numbers in the embedding of a photograph.",
+        section=GAN,
+        interval="[1, inf)",
+        chosen_by="architecture",
+    )
+    smallest_size: int = setting(
+        25,
+        "Width of the coarsest scale of a pyramid.",
+        section=GAN,
+        unit="pixels",
+        interval="[11, inf)",
+    )
+    scale_factor: float = setting(
+        0.6,
+        "Ratio of neighbouring scales of a pyramid that sets their number; the "
+        "ratio itself is a little nearer to one.",
+        section=GAN,
+        interval="(0, 1)",
+        chosen_by="game",
+    )
+    pyramid_sizes: str = setting(
+        "exact",
+        "Rounding of the sizes of a pyramid; as_published, the coarsest may be "
+        "a pixel too wide.",
+        section=GAN,
+        choices=("exact", "as_published"),
+        chosen_by="game",
+    )
+    head_rank: int | None = setting(
+        None,
+        "Rank of the matrices that make weights of an embedding. None: full.",
+        section=GAN,
+        interval="[1, inf)",
+        chosen_by="game",
+    )
+    head_hidden: int = setting(
+        0,
+        "Hidden layers between an embedding and each weight tensor.",
+        section=GAN,
+        unit="layers",
+        interval="[0, inf)",
+        chosen_by="game",
+    )
+    reconstruction_weight: float = setting(
+        50.0,
+        "Weight of the squared error of the reconstruction in G's loss.",
+        section=GAN,
+        interval="[0, inf)",
+        chosen_by="game",
+    )
+    noise_amplitude: str = setting(
+        "moving_average",
+        "Amplitude of the noise at scales above the coarsest: the root mean "
+        "square error of reconstructions, as a moving average or of the last "
+        "batch; or 1.",
+        section=GAN,
+        choices=("moving_average", "last_batch_as_published", "constant"),
+        chosen_by="game",
+    )
+    convolution: str = setting(
+        "auto",
+        "Form of convolutions whose weights differ from sample to sample. "
+        "auto: grouped where there is a GPU, else loop.",
+        section=GAN,
+        choices=("auto", "loop", "grouped", "patches"),
+        chosen_by="game",
+    )
     game: str = setting(
         "two_player",
         "What the players see: two_player is plain GAN; in exemplar both are "
         "given an image of the task, in labelled the class; in latent networks "
-        "of the task make the latents. An architecture that is made for one "
-        "brings it.",
+        "of the task make the latents; in pyramid a photograph makes a GAN of "
+        "its own. An architecture that is made for one brings it.",
         section=GAN,
         choices=registry.GAMES,
     )
@@ -550,10 +637,10 @@ class Config:
     )
     outer_schedule: str = setting(
         "constant",
-        "Step size over meta_steps: constant, or down to 0 by a line or by a "
-        "cosine.",
+        "Step size over meta_steps, or over each phase of them: constant, down "
+        "to 0 by a line or by a cosine, or drop to a tenth in the last fifth.",
         section=OUTER,
-        choices=("constant", "linear", "cosine"),
+        choices=("constant", "linear", "cosine", "drop"),
     )
     outer_decay_steps: int | None = setting(
         None,

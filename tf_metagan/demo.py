@@ -107,6 +107,7 @@ def load(path: str) -> tuple[Any, Any]:
         model, unseen = exported, tuple(exported.unseen)
     else:
         run = assembly.load_run(path)
+        assembly.require_steps(run, "tf_metagan.demo")
         name = path.removeprefix(packed.PREFIX)
         model = RunModel(run, name, limits=Limits())
         unseen = run.split.test

@@ -237,6 +237,7 @@ def build(config: EvaluateConfig) -> Any:
         judged: Any = exported.ExportedSubject(model)
     else:
         run = assembly.load_run(config.run)
+        assembly.require_steps(run, "tf_metagan.evaluate")
         stored, split = run.settings, run.split
         judged = subject.of_run(run, config.run)
     values = dataclasses.asdict(stored.config)

@@ -145,6 +145,7 @@ def main(settings: Settings[ExportConfig]) -> int:
         )
     assembly.set_graph_options()
     run = assembly.load_run(config.run)
+    assembly.require_steps(run, "tf_metagan.export")
     terms = terms_of(config, run)
     terms_lib.check(terms)
     if config.images:

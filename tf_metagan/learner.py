@@ -11,6 +11,7 @@ from absl import logging
 from tf_metagan.core import tree
 from tf_metagan.types import TaskBatch, Vars
 
+_STEP_NAME = "meta_step/.ATTRIBUTES/VARIABLE_VALUE"
 _FIRST = tf.VariableAggregation.ONLY_FIRST_REPLICA
 
 
@@ -30,6 +31,7 @@ class Learner:
         *,
         optimizers: dict[str, keras.Optimizer],
         rate_optimizers: dict[str, keras.Optimizer] | None = None,
+        renew=None,
         outer_clip_norm: float | None = None,
         outer_clip_value: float | None = None,
         strategy: tf.distribute.Strategy | None = None,
@@ -44,6 +46,8 @@ class Learner:
           variables: Vars of Keras variables, made in the strategy's scope.
           optimizers: {player: Keras optimizer} of `params`, one per player.
           rate_optimizers: the same for `inner`; needed where it is not empty.
+          renew: () -> the two above afresh, for every phase after the first;
+            needed where the algorithm has several.
           outer_clip_norm: bound on the norm of each player's gradient.
           outer_clip_value: bound on the magnitude of each of its entries.
           strategy: where the variables live; the default one if None.
@@ -59,7 +63,6 @@ class Learner:
         self.strategy = strategy or tf.distribute.get_strategy()
         self._clip_norm = outer_clip_norm
         self._clip_value = outer_clip_value
-        rate_optimizers = rate_optimizers or {}
         if meta_step is None:
             with self.strategy.scope():
                 meta_step = tf.Variable(
@@ -68,7 +71,17 @@ class Learner:
         self.meta_step = meta_step
         self._fixed = {"seed": tf.Variable(seed, dtype=tf.int64)}
         self._fixed["split"] = tf.Variable(split)
-        learned = algorithm.learned(variables.params)
+        self._renew = renew
+        self._phase = 0
+        self._prepare(optimizers, rate_optimizers or {})
+        items = self._items()
+        self._checkpoint = tf.train.Checkpoint(**items)
+        self._saved = set(items)
+
+    def _prepare(self, optimizers, rate_optimizers) -> None:
+        """Give what learns in this phase to its optimisers."""
+        variables = self.variables
+        learned = self.algorithm.learned(variables.params)
         self._groups = {
             **{("params", p): x for p, x in learned.items() if x},
             **{("inner", p): x for p, x in variables.inner.items() if x},
@@ -86,7 +99,56 @@ class Learner:
         with self.strategy.scope():
             for key, leaves in self._groups.items():
                 self._optimizers[key].build(_ordered(leaves))
-        self._step = tf.function(self._all_replicas, autograph=False)
+        self._steps: dict = {}
+
+    def _step(self, tasks: TaskBatch):
+        """Do one meta-step in a graph made for images of this size."""
+        shape = tuple(tasks.support.shape)
+        if shape not in self._steps:
+            self._steps[shape] = tf.function(
+                self._all_replicas, autograph=False
+            )
+        return self._steps[shape](self._divide(tasks))
+
+    def _enter_due_phase(self, step: int) -> None:
+        """Bring variables and optimisers into the phase of a meta-step.
+
+        Weights that the phase adds, and its optimisers, are as they are at its
+        beginning; weights that were there before keep their values.
+        """
+        starts = self.algorithm.phases()
+        phase = sum(start <= step for start in starts) - 1
+        if phase == self._phase:
+            return
+        begin, values = self._phase, self.values()
+        if phase < begin:
+            begin, values = 0, self.algorithm.init(0)
+        for _ in range(begin, phase):
+            values = self.algorithm.next_phase(values)
+        fresh = create_variables(values, self.strategy)
+        known = self.variables
+        self.variables = Vars(
+            *(
+                {
+                    player: {
+                        leaf: getattr(known, field)
+                        .get(player, {})
+                        .get(leaf, variable)
+                        for leaf, variable in leaves.items()
+                    }
+                    for player, leaves in part.items()
+                }
+                for field, part in fresh._asdict().items()
+            )
+        )
+        self._phase = phase
+        self._prepare(*self._renew())
+        items = self._items()
+        for name in self._saved - set(items):
+            delattr(self._checkpoint, name)
+        for name, variable in items.items():
+            setattr(self._checkpoint, name, variable)
+        self._saved = set(items)
 
     def values(self) -> Vars:
         """Return the current meta-weights as tensors."""
@@ -123,7 +185,10 @@ class Learner:
           {name: scalar or [steps]}, means over the tasks; the norm of each
           player's outer gradient before clipping among them.
         """
-        return self._step(self._divide(tasks))
+        metrics = self._step(tasks)
+        if len(self.algorithm.phases()) > 1:
+            self._enter_due_phase(int(self.meta_step.numpy()))
+        return metrics
 
     def replica_step(self, tasks: TaskBatch) -> dict[str, tf.Tensor]:
         """Do this replica's part of a meta-step, in replica context.
@@ -186,7 +251,7 @@ class Learner:
     def manager(self, folder: str, *, keep: int) -> tf.train.CheckpointManager:
         """Return what writes and finds this learner's checkpoints."""
         return tf.train.CheckpointManager(
-            tf.train.Checkpoint(**self._items()), folder, max_to_keep=keep
+            self._checkpoint, folder, max_to_keep=keep
         )
 
     def restore(self, path: str) -> None:
@@ -200,9 +265,11 @@ class Learner:
           ValueError: it is of another run: other weights, seed or split.
         """
         before = self.snapshot()
+        step = int(self.meta_step.numpy())
         try:
             self._load(path)
         except (OSError, ValueError):
+            self._enter_due_phase(step)
             self.put_back(before)
             raise
 
@@ -210,6 +277,7 @@ class Learner:
         fixed = {name: v.numpy() for name, v in self._fixed.items()}
         status = None
         try:
+            self._enter_due_phase(_step_of(path))
             status = tf.train.Checkpoint(**self._items()).restore(path)
             status.assert_consumed()
         except (AssertionError, ValueError) as error:  # names, shapes
@@ -382,6 +450,11 @@ def _quiet():
         yield
     finally:
         logging.set_verbosity(before)
+
+
+def _step_of(path: str) -> int:
+    """Return the number of meta-steps that a checkpoint was written after."""
+    return int(tf.train.load_checkpoint(path).get_tensor(_STEP_NAME))
 
 
 def _ordered(leaves: dict) -> list:

@@ -115,6 +115,7 @@ class MetaGAN(keras.Model):
             if not given:
                 networks = assembly.make_networks(self._settings)
             self._rule = assembly.make_algorithm(self._settings, networks)
+            model_checks.check_phases(self._rule, algorithm)
             drawn = self._rule.init(self._settings.take("seed"))
             taken = {"meta_steps", *self._settings.used}
             assembly.make_optimizers(

@@ -68,6 +68,25 @@ def check_networks(
             ) from error
 
 
+def check_phases(rule, name: str) -> None:
+    """Refuse a rule whose weights become more in training.
+
+    Args:
+      rule: an `algorithms.base.Algorithm`.
+      name: of the rule.
+
+    Raises:
+      ValueError: it has several phases.
+    """
+    count = len(rule.phases())
+    if count > 1:
+        raise ValueError(
+            f"algorithm={name!r} trains in {count} phases with new weights in "
+            "each; a MetaGAN has the same weights throughout. Use python -m "
+            f"tf_metagan.train --algo={name}."
+        )
+
+
 def check_scope(vars: Vars, strategy: tf.distribute.Strategy) -> None:
     """Refuse variables that live outside a strategy.
 

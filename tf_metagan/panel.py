@@ -39,28 +39,42 @@ class Panel:
         self._steps = steps
         self._samples = samples
         self._draw = tf.function(self._draw_task, autograph=False)
-        self._scratch = self._draw_all(algorithm.init(seed))[1]
+        self._rebuilds = algorithm.game.model is not None
+        if not self._rebuilds:
+            self._scratch = self._draw_all(algorithm.init(seed))[1]
 
     def picture(self, vars: Vars) -> np.ndarray:
         """Adapt `vars` to every task; return uint8 [height, width, 3].
 
+        Of a game that remembers a photograph it shows the reconstruction.
+
         Adaptation may diverge where training does not: from scratch, or in
         more steps. Such images are blank, and the column says how many.
         """
-        prior, adapted = self._draw_all(vars)
+        first, adapted = self._draw_all(vars)
         support = self._tasks.support.numpy()
         support = support.reshape(len(support), -1, *support.shape[3:])
-        columns = {
-            "support (unseen classes)": support[:, : self._samples],
-            "prior (no adaptation)": prior,
-            f"adapted, {self._steps} steps": adapted,
-            f"from scratch, {self._steps} steps": self._scratch,
-        }
+        if self._rebuilds:
+            columns = {
+                "photograph (unseen)": support[:, :1],
+                "reconstruction": first,
+                "samples": adapted,
+            }
+        else:
+            columns = self._adaptation(support, first, adapted)
         return pictures.grid(
             dict(_without_diverged(*column) for column in columns.items()),
             self._names,
             per_line=4,
         )
+
+    def _adaptation(self, support, prior, adapted) -> dict[str, np.ndarray]:
+        return {
+            "support (unseen classes)": support[:, : self._samples],
+            "prior (no adaptation)": prior,
+            f"adapted, {self._steps} steps": adapted,
+            f"from scratch, {self._steps} steps": self._scratch,
+        }
 
     def _draw_all(self, vars: Vars) -> tuple[np.ndarray, np.ndarray]:
         both = [
@@ -69,18 +83,19 @@ class Panel:
                 self._tasks.support, self._tasks.seed, strict=True
             )
         ]
-        prior, adapted = zip(*both, strict=True)
-        return np.stack(prior), np.stack(adapted)
+        first, adapted = zip(*both, strict=True)
+        return np.stack(first), np.stack(adapted)
 
     def _draw_task(self, vars: Vars, support, seed):
         adapted, _ = self._algorithm.adapt(
             vars, support, None, rng.fold(seed, _ADAPT), self._steps
         )
-        sample = self._algorithm.game.sample
-        return (
-            sample(vars, rng.fold(seed, _PRIOR), self._samples),
-            sample(adapted, rng.fold(seed, _ADAPTED), self._samples),
-        )
+        game = self._algorithm.game
+        drawn = game.sample(adapted, rng.fold(seed, _ADAPTED), self._samples)
+        if self._rebuilds:
+            return game.model(adapted).reconstruct(), drawn
+        prior = game.sample(vars, rng.fold(seed, _PRIOR), self._samples)
+        return prior, drawn
 
 
 def _without_diverged(

@@ -107,6 +107,7 @@ ALGORITHMS = Table(
         "reptile": "tf_metagan.algorithms.reptile:Reptile",
         "latent": "tf_metagan.algorithms.latent:Latent",
         "joint": "tf_metagan.algorithms.joint:Joint",
+        "internal": "tf_metagan.algorithms.internal:Internal",
         "scratch": "tf_metagan.algorithms.scratch:Scratch",
     },
     flag="algo",
@@ -121,6 +122,7 @@ ARCHITECTURES = Table(
         "exemplar": "tf_metagan.architectures.exemplar:build",
         "latent_dcgan": "tf_metagan.architectures.latent_dcgan:build",
         "cdcgan": "tf_metagan.architectures.cdcgan:build",
+        "pyramid": "tf_metagan.architectures.pyramid:build",
         "toy": "tf_metagan.architectures.toy:build",
     },
     flag="architecture",
@@ -133,6 +135,7 @@ GAMES = Table(
         "exemplar": "tf_metagan.gan.exemplars:exemplar_game",
         "latent": "tf_metagan.gan.latents:latent_game",
         "labelled": "tf_metagan.gan.labels:labelled_game",
+        "pyramid": "tf_metagan.gan.internal:pyramid_game",
     },
     flag="game",
 )
@@ -142,6 +145,7 @@ MADE_FOR: Mapping[str, str] = MappingProxyType(
         "exemplar": "exemplar",
         "latent_dcgan": "latent",
         "cdcgan": "labelled",
+        "pyramid": "pyramid",
     }
 )
 """{architecture: game that it is made for}; two_player where it is absent."""
@@ -151,6 +155,8 @@ DATASETS = Table(
     {
         "glyphs": "tf_metagan.data.glyphs:load",
         "folder": "tf_metagan.data.folder:load",
+        "photographs": "tf_metagan.data.photographs:load",
+        "landscapes": "tf_metagan.data.landscapes:load",
         "mnist": _TFDS,
         "omniglot": _TFDS,
         "cifar10": _TFDS,

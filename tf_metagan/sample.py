@@ -86,6 +86,8 @@ def main(settings: Settings[SampleConfig]) -> int:
         )
     assembly.set_graph_options()
     run = assembly.load_run(config.run)
+    if run.algorithm.game.model is not None:
+        return _sample_photographs(settings, run)
     support = sampling.load_support(run, config.images, invert=config.invert)
     settings.check_all_used()
     began = time.monotonic()
@@ -102,6 +104,36 @@ def main(settings: Settings[SampleConfig]) -> int:
         "%d images, %d samples, %.1f s: %s",
         len(support),
         len(drawn),
+        seconds,
+        config.output,
+    )
+    return cli.EXIT_OK
+
+
+def _sample_photographs(settings: Settings[SampleConfig], run) -> int:
+    """Draw from the model of each photograph."""
+    from absl import logging
+
+    from tf_metagan import applications, sampling
+
+    config = settings.config
+    if config.steps or config.invert:
+        raise ValueError(
+            "--steps and --invert have no effect on a run that models "
+            "photographs by one forward pass. Remove them."
+        )
+    given = applications.load(run, config.images)
+    settings.check_all_used()
+    began = time.monotonic()
+    picture = applications.overview(
+        run, given, num_samples=config.num_samples, seed=config.seed
+    )
+    seconds = time.monotonic() - began
+    sampling.save_picture(config.output, picture)
+    logging.info(
+        "%d photographs, %d samples of each, %.1f s: %s",
+        len(given),
+        config.num_samples,
         seconds,
         config.output,
     )

@@ -1,7 +1,7 @@
 """Adapt a trained run to a handful of images and draw more of them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import PIL.Image
@@ -158,7 +158,38 @@ def write_picture(path: str, support: np.ndarray, drawn: np.ndarray) -> None:
         f"given ({len(support)})": shown[np.newaxis],
         f"drawn ({len(drawn)})": drawn[np.newaxis],
     }
-    picture = pictures.grid(blocks, [""], per_line=8)
+    save_picture(path, pictures.grid(blocks, [""], per_line=8))
+
+
+def save_animation(path: str, frames: Iterable[np.ndarray]) -> None:
+    """Write images [H, W, C] in [-1, 1] as a GIF of ten a second.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    levels = [data.to_bytes(frame) for frame in frames]
+    pages = [
+        PIL.Image.fromarray(x if x.shape[-1] == 3 else x[..., 0])
+        for x in levels
+    ]
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    try:
+        pages[0].save(
+            path, save_all=True, append_images=pages[1:], duration=100, loop=0
+        )
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"--output={path} cannot be written: {error}. Name a .gif file in "
+            "a folder you may write to."
+        ) from error
+
+
+def save_picture(path: str, picture: np.ndarray) -> None:
+    """Write uint8 [height, width, 3] as a PNG file.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     try:
         PIL.Image.fromarray(picture).save(path)

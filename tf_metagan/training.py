@@ -115,7 +115,12 @@ def train(settings: Settings[Config]) -> int:
         settings.take(name)
     latest = None
     if config.logdir and not config.dry_run:
-        latest = find_checkpoint(settings, split, config.logdir)
+        latest = find_checkpoint(
+            settings,
+            split,
+            config.logdir,
+            phased=len(algorithm.phases()) > 1,
+        )
     if latest:
         learner.restore(latest)
         logging.info("going on from %s", latest)
@@ -164,6 +169,7 @@ def _loop(
     Nothing is saved or shown of a state that was not seen to be sound.
     """
     step = int(learner.meta_step.numpy())
+    starts = learner.algorithm.phases()
     tasks = iter(sampler.dataset(step))
     good = replay.Known(step, learner.snapshot())
     began = time.monotonic()
@@ -178,7 +184,7 @@ def _loop(
         to_log = step % config.log_every == 0 or step == end
         to_save = step % config.checkpoint_every == 0
         to_show = step % config.image_every == 0 and step < end
-        if not (to_log or to_save or to_show or stop):
+        if not (to_log or to_save or to_show or stop or step in starts):
             continue
         flat = flatten(metrics)
         try:
@@ -272,7 +278,11 @@ def make_panel(config: Config, algorithm, sampler) -> panel.Panel:
 
 
 def find_checkpoint(
-    settings: Settings[Config], split: data.Split, logdir: str
+    settings: Settings[Config],
+    split: data.Split,
+    logdir: str,
+    *,
+    phased: bool = False,
 ) -> str | None:
     """Return the checkpoint to go on from, if the folder holds this run.
 
@@ -280,6 +290,7 @@ def find_checkpoint(
       settings: of this start.
       split: of this start.
       logdir: folder of the run; one without a checkpoint is always right.
+      phased: whether the length of training divides it into phases.
 
     Raises:
       ValueError: resuming is switched off, or a setting or the classes differ.
@@ -297,7 +308,7 @@ def find_checkpoint(
         )
     stored = settings_lib.load(logdir, Config).config
     free = set(_FREE)
-    if config.outer_schedule == "constant":
+    if config.outer_schedule == "constant" and not phased:
         free.add("meta_steps")
     differing = [
         f"{settings.as_flag(name)} (was {value})"

@@ -264,7 +264,7 @@ SLOW_FAMILIES = ("figr_dcgan", "figr_resnet")
         pytest.param(
             name, marks=[pytest.mark.slow] if name in SLOW_FAMILIES else []
         )
-        for name in registry.ARCHITECTURES
+        for name in problems.FAMILIES
     ],
 )
 def test_every_architecture_has_exact_meta_gradients(name):

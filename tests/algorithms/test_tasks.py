@@ -5,14 +5,13 @@ import pytest
 import tensorflow as tf
 
 from tests import problems
-from tf_metagan import registry
 from tf_metagan.core import tree
 
 # Sums of a few terms in another order.
 ROUNDING = 1e-14
 
 
-LEARNING = [name for name in registry.ALGORITHMS if name != "scratch"]
+LEARNING = [name for name in problems.RULES if name != "scratch"]
 
 
 def build(algo):
@@ -59,7 +58,7 @@ def test_metrics_without_gradients_are_the_same(algo):
     assert problems.distance(alone, beside) < ROUNDING
 
 
-@pytest.mark.parametrize("algo", registry.ALGORITHMS)
+@pytest.mark.parametrize("algo", problems.RULES)
 def test_no_task_gives_zero(algo):
     algorithm = build(algo)
     vars, batch = problems.start(algorithm), problems.tasks(algorithm, 2)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import problems
 from tf_metagan import registry
 from tf_metagan.core import functional
 from tf_metagan.exporting import audit
@@ -22,7 +23,7 @@ ANY_SIZE = ("toy",)
 # No gradient of the gradient, or one that is silently wrong.
 BANNED = re.compile("Resize(Bilinear|Bicubic|NearestNeighbor)|FusedBatchNorm")
 
-names = tuple(registry.ARCHITECTURES)
+names = problems.FAMILIES
 every_name = pytest.mark.parametrize("name", names)
 
 

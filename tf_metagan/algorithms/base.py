@@ -84,7 +84,20 @@ class Algorithm(abc.ABC):
 
     def learned(self, params: dict) -> dict:
         """Return the leaves that the outer loop learns."""
-        return tree.select(params, self._learns)
+        return tree.select(self.game.learned(params), self._learns)
+
+    def phases(self) -> tuple[int, ...]:
+        """Return the meta-steps at which phases of training begin, from 0.
+
+        Each phase has fresh outer optimisers and a schedule of its own, and
+        what does not learn in it (`learned`) has neither gradient nor
+        statistics. Most rules have one phase.
+        """
+        return (0,)
+
+    def next_phase(self, vars: Vars) -> Vars:
+        """Return what the next phase begins with, given how one ended."""
+        return self.game.grow(vars)
 
     def outer_turns(self) -> tuple["Algorithm", ...]:
         """Return the rules of one meta-step, to be applied one after another.

@@ -18,7 +18,8 @@ class Network(NamedTuple):
     Attributes:
       apply: (params, state, inputs, seed) -> (outputs, new state). `seed`,
         int64 [2], feeds the model's own randomness (dropout); all else is
-        determined by the arguments. Batch statistics are those of the batch.
+        determined by the arguments. Batch statistics are those of the batch,
+        or with `training=False` those of the state.
       init: (seed: int) -> (params, state), freshly drawn.
       variables: () -> (params, state), the Keras variables behind the leaves.
     """
@@ -58,7 +59,7 @@ def from_keras(model: keras.Model) -> Network:
     draws = [_is_seed_state(v) for v in fixed]
     state_of = [leaves[v.path, id(v)] for v in fixed]
 
-    def apply(params: Params, state: Params, inputs, seed):
+    def apply(params: Params, state: Params, inputs, seed, *, training=True):
         values = [
             tf.cast(rng.fold(seed, index), variable.dtype)
             if drawn
@@ -68,7 +69,10 @@ def from_keras(model: keras.Model) -> Network:
             )
         ]
         outputs, after = model.stateless_call(
-            [params[leaf] for leaf in trainable], values, inputs, training=True
+            [params[leaf] for leaf in trainable],
+            values,
+            inputs,
+            training=training,
         )
         return outputs, {
             leaf: value

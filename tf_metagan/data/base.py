@@ -35,6 +35,8 @@ class ClassImages(NamedTuple):
       test_images: int64 [classes], how many images at the end of each class
         belong to the data set's own test split; None unless every class has
         images inside and outside of such a split.
+      height: int64 [classes], rows of the images of each class that belong to
+        them; below they are filled up. None: all rows of all images.
     """
 
     images: np.ndarray
@@ -43,6 +45,7 @@ class ClassImages(NamedTuple):
     name: tuple[str, ...]
     test_label: tuple[int, ...] | None = None
     test_images: np.ndarray | None = None
+    height: np.ndarray | None = None
 
 
 class Split(NamedTuple):

@@ -5,6 +5,7 @@ was drawn before, on the number of slots or on the number of devices.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -30,6 +31,25 @@ _STREAMS = (
 )
 
 
+_HEIGHT = 2**40  # a place in the tree of seeds that is no slot's
+
+
+class _Heights(NamedTuple):
+    """Kinds in the order of heights.
+
+    Attributes:
+      order: where each stood before.
+      height: of each kind, ascending.
+      first: first kind of the same height, for each.
+      count: kinds of the same height, for each.
+    """
+
+    order: np.ndarray
+    height: np.ndarray
+    first: np.ndarray
+    count: np.ndarray
+
+
 class EpisodeSampler:
     """Tasks of a set of classes, each a pure function of its place.
 
@@ -42,6 +62,10 @@ class EpisodeSampler:
 
     With fewer shots or fewer inner steps an episode keeps its class and its
     first images.
+
+    Images of several heights make batches of one height each, drawn like the
+    class of a task, and the classes of such a batch differ as long as there
+    are enough of that height.
 
     Args:
       class_images: the data set; images of classes not named below are not
@@ -124,6 +148,9 @@ class EpisodeSampler:
         size = size[base.class_rows(class_images, kept)]
         self._turns = 4 if rotate_classes else 1
         self._kinds = _kinds(kept, classes, turns=self._turns)
+        self._heights = _heights(class_images, kept, self._kinds)
+        if self._heights is not None:
+            self._kinds = self._kinds[self._heights.order]
         self._other_kinds = None
         if others:
             self._other_kinds = _kinds(kept, other_classes, turns=self._turns)
@@ -192,7 +219,7 @@ class EpisodeSampler:
                 tf.range(self._meta_batch, dtype=tf.int64),
                 fn_output_signature={n: self._stream_type(n) for n in shapes},
             )
-            kind = drawn["kind"] % self.num_kinds
+            kind, height = self._choose_kinds(root, drawn["kind"])
             row, quarters = tf.unstack(tf.gather(self._kinds, kind), axis=-1)
             first = tf.gather(self._first, row) + quarters * self._count
             first = first[:, tf.newaxis, tf.newaxis]
@@ -202,16 +229,19 @@ class EpisodeSampler:
                 others = self._fetch(
                     self._choose_others(drawn, kind),
                     self._knots(drawn, "others", drawn.get("warp_other_class")),
+                    height,
                 )
             shared = drawn.get("warp_class")
             if shared is not None:
                 shared = shared[:, tf.newaxis, tf.newaxis]
             return TaskBatch(
                 support=self._fetch(
-                    first + support, self._knots(drawn, "support", shared)
+                    first + support,
+                    self._knots(drawn, "support", shared),
+                    height,
                 ),
                 query=self._fetch(
-                    first + query, self._knots(drawn, "query", shared)
+                    first + query, self._knots(drawn, "query", shared), height
                 ),
                 others=others,
                 label=tf.gather(self._label, row) + quarters * self._span,
@@ -258,6 +288,23 @@ class EpisodeSampler:
             else:
                 drawn[name] = rng.integers(stream, shape, tf.int64.max)
         return drawn
+
+    def _choose_kinds(self, root: tf.Tensor, bits: tf.Tensor):
+        """Return the kind of each slot and their height, None for all rows."""
+        if self._heights is None:
+            return bits % self.num_kinds, None
+        chosen = rng.integers(rng.fold(root, _HEIGHT), [], self.num_kinds)
+        first, count, height = (
+            tf.gather(x, chosen)
+            for x in (
+                self._heights.first,
+                self._heights.count,
+                self._heights.height,
+            )
+        )
+        return first + draws.distinct(bits[tf.newaxis], count[tf.newaxis])[
+            0
+        ], height
 
     def _choose(
         self, drawn: dict[str, tf.Tensor], size: tf.Tensor
@@ -323,9 +370,14 @@ class EpisodeSampler:
             knots += self._elastic_classes * shared
         return knots
 
-    def _fetch(self, places: tf.Tensor, knots: tf.Tensor | float) -> tf.Tensor:
+    def _fetch(
+        self, places: tf.Tensor, knots: tf.Tensor | float, height
+    ) -> tf.Tensor:
         """Fetch images [..., H, W, C], convert and distort them."""
-        images = tf.cast(tf.gather(self._images, places), self._dtype)
+        images = tf.gather(self._images, places)
+        if height is not None:
+            images = images[..., :height, :, :]
+        images = tf.cast(images, self._dtype)
         images = (images - 127.5) * (1 / 127.5)  # as base.to_range
         if not tf.is_tensor(knots):
             return images
@@ -351,6 +403,24 @@ def _kinds(
     return np.stack(
         [np.tile(rows, turns), np.repeat(np.arange(turns), len(rows))], axis=1
     ).astype(np.int64)
+
+
+def _heights(
+    source: base.ClassImages, kept: Sequence[int], kinds: np.ndarray
+) -> _Heights | None:
+    """Order kinds by height; None where all images are equally high."""
+    if source.height is None:
+        return None
+    of_kind = source.height[base.class_rows(source, kept)][kinds[:, 0]]
+    order = np.argsort(of_kind, kind="stable")
+    height = of_kind[order]
+    return _Heights(
+        order=order,
+        height=height,
+        first=np.searchsorted(height, height, side="left"),
+        count=np.searchsorted(height, height, side="right")
+        - np.searchsorted(height, height, side="left"),
+    )
 
 
 def _places(kinds: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -31,6 +31,24 @@ def load_support(
       OSError: a broken file.
       ValueError: no pictures.
     """
+    return np.stack(
+        [
+            read(path, image_size=image_size, channels=channels)
+            for path in collect(images)
+        ]
+    )
+
+
+def collect(images: str | Sequence[str]) -> list[Path]:
+    """Return picture files: those named, and those in folders named.
+
+    Args:
+      images: files, or folders of which all pictures are taken, in order.
+
+    Raises:
+      FileNotFoundError: no such file or folder.
+      ValueError: no pictures.
+    """
     paths: list[Path] = []
     for item in [images] if isinstance(images, str) else images:
         path = existing(item)
@@ -41,9 +59,7 @@ def load_support(
             f"that ends in {', '.join(SUFFIXES)}. Name files, or a folder "
             "that holds them."
         )
-    return np.stack(
-        [read(path, image_size=image_size, channels=channels) for path in paths]
-    )
+    return paths
 
 
 def read(path: Path, *, image_size: int, channels: int) -> np.ndarray:
@@ -52,7 +68,7 @@ def read(path: Path, *, image_size: int, channels: int) -> np.ndarray:
     Raises:
       OSError: the file is broken or no picture.
     """
-    return _read(path, str(path), image_size=image_size, channels=channels)
+    return _fit(open_plain(path), image_size=image_size, channels=channels)
 
 
 def decode(
@@ -78,23 +94,31 @@ def decode(
     Raises:
       OSError: the file is broken, no picture or too large.
     """
-    return _read(
-        io.BytesIO(content),
-        name,
+    picture = _open(io.BytesIO(content), name, most_pixels=most_pixels)
+    return _fit(picture, image_size=image_size, channels=channels)
+
+
+def open_plain(path: Path) -> Image.Image:
+    """Read one picture upright, opaque on white, in mode "L" or "RGB".
+
+    Raises:
+      OSError: the file is broken or no picture.
+    """
+    return _open(path, str(path))
+
+
+def _fit(picture: Image.Image, *, image_size: int, channels: int) -> np.ndarray:
+    return pixels.fit(
+        picture,
         image_size=image_size,
         channels=channels,
-        most_pixels=most_pixels,
+        strokes=channels == 1,
     )
 
 
-def _read(
-    source: Path | io.BytesIO,
-    name: str,
-    *,
-    image_size: int,
-    channels: int,
-    most_pixels: int | None = None,
-) -> np.ndarray:
+def _open(
+    source: Path | io.BytesIO, name: str, *, most_pixels: int | None = None
+) -> Image.Image:
     try:
         with Image.open(source) as file:
             if most_pixels and file.width * file.height > most_pixels:
@@ -102,7 +126,7 @@ def _read(
                     f"it has {file.width} x {file.height} pixels, more than "
                     f"{most_pixels}"
                 )
-            picture = _plain(ImageOps.exif_transpose(file))
+            return _plain(ImageOps.exif_transpose(file))
     except (
         OSError,
         SyntaxError,  # what Pillow says to a broken PNG
@@ -114,12 +138,6 @@ def _read(
             f"{name} cannot be read ({type(error).__name__}: {error}); "
             "expected a PNG or JPEG picture. Replace or remove the file."
         ) from error
-    return pixels.fit(
-        picture,
-        image_size=image_size,
-        channels=channels,
-        strokes=channels == 1,
-    )
 
 
 def existing(name: str | Path) -> Path:

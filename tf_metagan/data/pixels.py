@@ -46,6 +46,43 @@ def fit(
     return np.atleast_3d(np.asarray(image))
 
 
+def fit_width(
+    image: Image.Image,
+    *,
+    image_size: int,
+    channels: int,
+    aspects: tuple[float, ...] | None,
+) -> np.ndarray:
+    """Bring a photograph to a width and the nearest of some aspects.
+
+    Args:
+      image: mode "L" or "RGB".
+      image_size: width wanted.
+      channels: 1 or 3.
+      aspects: height/width to choose from; None keeps the image's own.
+
+    Returns:
+      uint8 [height, image_size, channels].
+    """
+    aspect = image.height / image.width
+    if aspects is not None:
+        aspect = min(aspects, key=lambda a: abs(np.log(a / aspect)))
+    size = (image_size, height_of(image_size, aspect))
+    resized = image.convert(_MODE[channels]).resize(
+        size, Image.Resampling.BICUBIC
+    )
+    return np.asarray(resized).reshape(size[1], size[0], channels)
+
+
+def height_of(width: int, aspect: float) -> int:
+    """Return floor(aspect * width), at least 1, whatever is rounded before.
+
+    >>> height_of(250, 3 / 4), height_of(64, 2 / 3)
+    (187, 42)
+    """
+    return max(1, int(aspect * width + 1e-9))
+
+
 def _frame(image: np.ndarray, size: int) -> np.ndarray:
     """Centre [h, w, C] on a square of the given size and of its ground."""
     height, width, channels = image.shape

@@ -64,6 +64,12 @@ class Game(NamedTuple):
       stocks: images of meta-train classes that the game keeps, for adaptation
         by those who have no images of others.
       stock: (vars, images) -> Vars that keep them: uint8 [stocks, H, W, C].
+      model: (vars) -> `single_image.Model` of the remembered photograph; None
+        for games that remember none.
+      phases: parts of training, in each of which there may be more weights
+        than before; see `algorithms.base.Algorithm.phases`.
+      grow: (vars) -> Vars with which the next phase begins.
+      learned: (params) -> those that the present phase learns.
 
     `real` is [n, H, W, C] in [-1, 1]; `others` the same or None; `seed` int64
     [2]. A game draws as many fakes as there are real images.
@@ -83,6 +89,10 @@ class Game(NamedTuple):
     told: Callable = lambda vars, label: vars
     stocks: int = 0
     stock: Callable = lambda vars, images: vars
+    model: Callable | None = None
+    phases: int = 1
+    grow: Callable = lambda vars: vars
+    learned: Callable = lambda params: params
 
 
 class Shown(NamedTuple):

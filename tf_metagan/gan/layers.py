@@ -95,10 +95,12 @@ class LeakyReLU(keras.layers.LeakyReLU):
 
     def call(self, inputs):
         """Map any shape to the same shape."""
-        return _leaky_relu(inputs, float(self.negative_slope))
+        return leaky_relu(inputs, float(self.negative_slope))
 
 
-def _leaky_relu(x, slope: float):
+def leaky_relu(x, slope: float):
+    """Return max(x, slope * x); see `LeakyReLU`."""
+
     @tf.custom_gradient
     def activate(x):
         def grad(upstream):

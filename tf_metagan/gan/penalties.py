@@ -7,7 +7,9 @@ import tensorflow as tf
 from tf_metagan.core import numerics, rng
 
 Penalty = Callable[..., tf.Tensor]
-"""(critic, real, fake, seed) -> scalar; critic: [n, H, W, C] -> [n, 1]."""
+"""(critic, real, fake, seed) -> scalar; critic: [n, H, W, C] -> [n, 1], or
+[n, h, w, 1] where patches are judged. The seed is int64 [2], or [n, 2]: one
+for each image."""
 
 _NORM_AXES = {"sample": (1, 2, 3), "pixel": (3,), "channel": (1, 2)}
 
@@ -38,7 +40,7 @@ def gradient(*, penalty_weight: float, penalty_norm: str) -> Penalty:
     axes = _NORM_AXES[penalty_norm]
 
     def penalty(critic, real, fake, seed):
-        e = rng.uniform(seed, [tf.shape(real)[0], 1, 1, 1], real.dtype)
+        e = _mixing(seed, real)
         slope = _input_gradient(critic, e * real + (1.0 - e) * fake)
         excess = numerics.norm(slope, axis=axes) - 1.0
         return penalty_weight * tf.reduce_mean(tf.square(excess))
@@ -81,6 +83,16 @@ def r1(*, penalty_weight: float) -> Penalty:
 def none() -> Penalty:
     """Add nothing."""
     return lambda critic, real, fake, seed: tf.zeros([], real.dtype)
+
+
+def _mixing(seed, real):
+    """Draw U(0, 1) for each image, from its own seed where there is one."""
+    if seed.shape.rank == 1:
+        return rng.uniform(seed, [tf.shape(real)[0], 1, 1, 1], real.dtype)
+    drawn = [
+        rng.uniform(own, [1, 1, 1], real.dtype) for own in tf.unstack(seed)
+    ]
+    return tf.stack(drawn)
 
 
 def _input_gradient(critic, images):

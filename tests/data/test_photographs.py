@@ -1,0 +1,89 @@
+"""Folders of photographs, drawn landscapes, batches of one height."""
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from tf_metagan.data import base, episodes, landscapes, photographs
+
+SIZES = {"image_size": 32, "channels": None, "smallest_size": 18}
+
+
+def write(folder, *sizes):
+    for number, (width, height) in enumerate(sizes):
+        noise = np.random.default_rng(number).integers(
+            0, 256, (height, width, 3), np.uint8
+        )
+        PIL.Image.fromarray(noise).save(folder / f"{number}.png")
+    return str(folder)
+
+
+def test_each_photograph_is_a_class_in_the_nearest_aspect(tmp_path):
+    folder = write(tmp_path, (80, 60), (80, 61), (50, 50), (60, 90))
+    found = photographs.load(**SIZES, image_folder=folder)
+    assert found.images.shape == (4, 48, 32, 3)
+    assert found.height.tolist() == [24, 24, 32, 48]
+    assert found.name == ("0.png", "1.png", "2.png", "3.png")
+    assert not found.images[0, 24:].any()
+    assert found.images[0, :24].any()
+
+
+def test_too_flat_photograph_is_refused_with_the_size_that_suits(tmp_path):
+    folder = write(tmp_path, (80, 60), (100, 50))
+    with pytest.raises(ValueError, match=r"1\.png is 9 x 18 .*smallest_size="):
+        photographs.load(**SIZES, image_folder=folder)
+
+
+def test_single_photograph_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds 1 pictures"):
+        photographs.load(**SIZES, image_folder=write(tmp_path, (80, 60)))
+
+
+def test_no_folder_is_refused():
+    with pytest.raises(ValueError, match="--image_folder is not set"):
+        photographs.load(**SIZES, image_folder=None)
+
+
+def test_landscapes_depend_on_number_and_seed_alone():
+    def draw(count, seed=0):
+        return landscapes.load(
+            image_size=32, channels=None, num_classes=count, seed=seed
+        ).images
+
+    assert draw(3).shape == (3, 24, 32, 3)
+    np.testing.assert_array_equal(draw(3), draw(5)[:3])
+    assert (draw(3) != draw(3, seed=1)).any()
+    grey = landscapes.load(image_size=32, channels=1, num_classes=2, seed=0)
+    assert grey.images.shape == (2, 24, 32, 1)
+
+
+def mixed():
+    """Return seven classes of one image: of heights 4 and 6."""
+    images = np.arange(7, dtype=np.uint8)[:, None, None, None]
+    images = np.tile(images, [1, 6, 5, 1])
+    height = np.array([4, 6, 4, 4, 6, 4, 4])
+    return base.group(images, np.arange(7))._replace(height=height)
+
+
+def test_a_batch_is_of_one_height_and_of_different_photographs():
+    source = mixed()
+    sampler = episodes.EpisodeSampler(
+        source,
+        classes=range(7),
+        meta_batch=2,
+        inner_batch_size=1,
+        inner_steps=1,
+    )
+    seen = np.zeros(7, int)
+    for step in range(60):
+        tasks = sampler.batch(step)
+        labels = tasks.label.numpy()
+        heights = set(source.height[labels])
+        assert heights == {tasks.support.shape[3]}
+        assert len(set(labels)) == 2
+        shown = tasks.support.numpy()[:, 0, 0, 0, 0, 0]
+        np.testing.assert_allclose(shown, labels / 127.5 - 1, atol=1e-6)
+        seen[labels] += 1
+    # 120 draws of 7 equally likely: mean 17, deviation below 5.
+    assert seen.min() > 5
+    assert seen.max() < 35

@@ -1,0 +1,241 @@
+"""Internal learning by the same commands as all others, and apply."""
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from tests import runs
+from tf_metagan import (
+    applications,
+    apply,
+    assembly,
+    cli,
+    evaluate,
+    export,
+    sample,
+    train,
+    training,
+)
+from tf_metagan.data import landscapes
+from tf_metagan.gan import heads
+from tf_metagan.learner import Learner
+
+SIZES = {
+    "algo": "internal",
+    "image_size": 24,
+    "smallest_size": 16,
+    "embedding": "small",
+    "embedding_size": 32,
+    "features": 4,
+    "width": 2,
+    "meta_batch": 2,
+    "meta_steps": 3,
+    "panel_tasks": 1,
+    "log_every": 1,
+    "checkpoint_every": 1,
+    "num_test_classes": 2,
+}
+
+
+@pytest.fixture(autouse=True)
+def _eager(monkeypatch):
+    """Spare the graphs, of which every scale and every size has its own."""
+
+    def step(self, tasks):
+        return self._all_replicas(self._divide(tasks))
+
+    monkeypatch.setattr(Learner, "_step", step)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with photographs of several shapes."""
+    folder = tmp_path_factory.mktemp("internal")
+    for number in range(5):
+        drawn = landscapes.draw(np.random.default_rng(number), 48)
+        if number % 2:
+            drawn = drawn[:32]
+        path = folder / "photographs" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        PIL.Image.fromarray(drawn).save(path)
+    return folder
+
+
+@pytest.fixture
+def run(here, folder):
+    """Return the folder of a run of one meta-step for each scale."""
+    logdir = folder / "run"
+    if not logdir.exists():
+        code, _, err = here(
+            train.COMMAND,
+            *runs.flags(**SIZES, image_folder=folder / "photographs"),
+            f"--logdir={logdir}",
+        )
+        assert code == cli.EXIT_OK, err
+    return logdir
+
+
+def asked(here, folder, run, task, *words, output="drawn.png"):
+    """Run apply; return the picture that it wrote."""
+    path = folder / output
+    code, _, err = here(
+        apply.COMMAND,
+        f"--run={run}",
+        f"--image={folder}/photographs/0.png",
+        f"--task={task}",
+        f"--output={path}",
+        *words,
+    )
+    assert code == cli.EXIT_OK, err
+    with PIL.Image.open(path) as picture:
+        return picture.copy()
+
+
+def test_training_goes_through_all_scales(run):
+    metrics = runs.metrics(run)
+    assert [line["step"] for line in metrics] == [1, 2, 3]
+    assert {"rec_loss", "D_loss", "G_loss"} <= set(metrics[0])
+    names = set(runs.variables(run))
+    for scale in range(3):
+        assert f"params.g.scale{scale}.conv1.kernel.weights" in names
+    assert (run / "samples" / "step_000003.png").exists()
+
+
+def test_resuming_in_the_middle_changes_no_bit(here, folder, run, monkeypatch):
+    class Blank:
+        def picture(self, vars):
+            return np.zeros([8, 8, 3], np.uint8)
+
+    monkeypatch.setattr(training, "make_panel", lambda *_: Blank())
+    values = {**SIZES, "image_folder": folder / "photographs"}
+    words = [*runs.flags(**values), f"--logdir={folder}/twice"]
+    assert here(train.COMMAND, *words, "--max_seconds=0.01")[0] == cli.EXIT_OK
+    assert runs.checkpoint(folder / "twice").endswith("ckpt-1")
+    assert here(train.COMMAND, *words)[0] == cli.EXIT_OK
+    runs.assert_same_variables(
+        runs.variables(run), runs.variables(folder / "twice")
+    )
+
+
+def test_another_length_is_another_run(here, folder, run):
+    values = {**SIZES, "image_folder": folder / "photographs", "meta_steps": 6}
+    code, _, err = here(train.COMMAND, *runs.flags(**values), f"--logdir={run}")
+    assert code == cli.EXIT_USAGE
+    assert "--meta_steps=6 (was 3)" in err
+
+
+def test_sample_draws_a_row_for_each_photograph(here, folder, run):
+    path = folder / "sampled.png"
+    code, _, err = here(
+        sample.COMMAND,
+        f"--run={run}",
+        f"--images={folder}/photographs",
+        "--num_samples=2",
+        f"--output={path}",
+    )
+    assert code == cli.EXIT_OK, err
+    with PIL.Image.open(path) as picture:
+        assert picture.height > 5 * 64
+
+
+def test_sample_refuses_steps(here, folder, run):
+    code, _, err = here(
+        sample.COMMAND,
+        f"--run={run}",
+        f"--images={folder}/photographs",
+        "--steps=3",
+    )
+    assert code == cli.EXIT_USAGE
+    assert "--steps and --invert have no effect" in err
+
+
+def test_commands_for_images_of_a_class_say_where_to_go(here, folder, run):
+    for command in (export.COMMAND, evaluate.COMMAND):
+        code, _, err = here(
+            command, f"--run={run}", f"--output={folder}/nothing"
+        )
+        assert code == cli.EXIT_USAGE
+        assert f"{command.module} takes runs that adapt to images" in err
+        assert "tf_metagan.apply" in err
+    with pytest.raises(ValueError, match=r"tf_metagan\.pack takes runs"):
+        assembly.pack(str(run), str(folder / "packed"))
+
+
+def test_samples_have_the_size_asked_for(here, folder, run):
+    wide = asked(here, folder, run, "samples", "--width=100", "--num_samples=1")
+    plain = asked(here, folder, run, "samples", "--num_samples=1")
+    assert wide.width > plain.width
+
+
+@pytest.mark.parametrize("task", ["reconstruct", "superres"])
+def test_tasks_of_one_photograph(here, folder, run, task):
+    assert np.asarray(asked(here, folder, run, task)).std() > 0
+
+
+@pytest.mark.parametrize("task", ["paint", "edit", "harmonise", "interpolate"])
+def test_tasks_of_two_pictures(here, folder, run, task):
+    other = f"--other={folder}/photographs/2.png"
+    drawn = asked(here, folder, run, task, other, "--num_samples=1")
+    assert np.asarray(drawn).std() > 0
+
+
+def test_animation(here, folder, run):
+    asked(here, folder, run, "animate", "--frames=3", output="drawn.gif")
+    with PIL.Image.open(folder / "drawn.gif") as drawn:
+        assert drawn.n_frames == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--task=edit"], "--other is missing for --task=edit"),
+        (["--task=animate"], "expected a .gif for animate"),
+        (["--task=paint", "--scale=7", "--other=OTHER"], "expected 1 to 2"),
+    ],
+)
+def test_what_apply_refuses(here, folder, run, words, message):
+    image = f"{folder}/photographs/0.png"
+    words = [word.replace("OTHER", image) for word in words]
+    code, _, err = here(
+        apply.COMMAND, f"--run={run}", f"--image={image}", *words
+    )
+    assert code == cli.EXIT_USAGE
+    assert message in err
+
+
+def test_interpolation_ends_at_both_models(folder, run):
+    loaded = assembly.load_run(str(run))
+    first, _, second = applications.load(
+        loaded, [str(folder / "photographs" / f"{i}.png") for i in (0, 1, 2)]
+    )
+    ends = applications.between(
+        loaded,
+        first.image,
+        second.image,
+        strengths=(0.0, 1.0),
+        num_samples=1,
+        first_scale=0,
+        seed=0,
+    )
+    for (rebuilt, _), photograph in zip(ends, (first, second), strict=True):
+        model = applications.model_of(loaded, photograph.image)
+        np.testing.assert_allclose(
+            rebuilt, model.reconstruct(), rtol=0, atol=1e-5
+        )
+    assert np.abs(ends[0][0] - ends[1][0]).max() > 1e-4
+
+
+def test_interpolated_weights_are_those_of_interpolated_embeddings(run):
+    """With one linear head per tensor."""
+    loaded = assembly.load_run(str(run))
+    weights = loaded.vars.params["g"]
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(size=[2, 1, 4]).astype("float32")
+    prefix = "scale1/conv2/kernel"
+
+    def made(embedding):
+        return heads.project(weights, prefix, embedding)
+
+    np.testing.assert_allclose(
+        made(0.3 * a + 0.7 * b), 0.3 * made(a) + 0.7 * made(b), atol=1e-5
+    )

@@ -1,0 +1,324 @@
+"""What a run of internal learning makes of photographs it is given."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+
+from tf_metagan import pictures
+from tf_metagan.assembly import Run
+from tf_metagan.core import rng
+from tf_metagan.data import base as data
+from tf_metagan.data import picture_files, pixels
+from tf_metagan.gan import single_image
+
+_PUBLISHED_WIDTH = 250
+_BLUR = 5.0
+_WALK_TO_STAR = 0.1
+
+
+class Photograph(NamedTuple):
+    """A picture in the width of a run.
+
+    Attributes:
+      name: of its file.
+      image: [H, W, C] in [-1, 1], in its own aspect.
+    """
+
+    name: str
+    image: np.ndarray
+
+
+def require_photographs(run: Run, command: str) -> None:
+    """Refuse runs that do not model photographs.
+
+    Raises:
+      ValueError: the run is of another kind.
+    """
+    if run.algorithm.game.model is None:
+        raise ValueError(
+            f"{command} needs a run that models photographs, got one of "
+            f"--algo={run.settings.config.algo}. Train with --algo=internal, "
+            "or use python -m tf_metagan.sample."
+        )
+
+
+def load(run: Run, images: Sequence[str]) -> list[Photograph]:
+    """Load photographs in the width and channels of a run.
+
+    Args:
+      run: a run that models photographs.
+      images: files, or folders of which all pictures are taken.
+
+    Raises:
+      FileNotFoundError: no such file or folder.
+      OSError: a broken file.
+      ValueError: no pictures.
+    """
+    return [_load_one(run, path) for path in picture_files.collect(images)]
+
+
+def _load_one(run: Run, path: Path) -> Photograph:
+    config = run.settings.config
+    fitted = pixels.fit_width(
+        picture_files.open_plain(path),
+        image_size=config.image_size,
+        channels=config.channels or 3,
+        aspects=None,
+    )
+    return Photograph(path.name, data.to_range(fitted))
+
+
+def load_like(path: str, given: Photograph) -> np.ndarray:
+    """Load a picture in the size of a photograph: [H, W, C] in [-1, 1]."""
+    height, width, channels = given.image.shape
+    picture = picture_files.open_plain(picture_files.existing(path))
+    picture = picture.resize((width, height), PIL.Image.Resampling.BICUBIC)
+    fitted = pixels.fit_width(
+        picture, image_size=width, channels=channels, aspects=None
+    )
+    return data.to_range(fitted)
+
+
+def load_mask(path: str, size: tuple[int, int]) -> np.ndarray:
+    """Load a mask: [height, width], 1 where a picture is bright, else 0."""
+    picture = picture_files.open_plain(picture_files.existing(path))
+    picture = picture.convert("L").resize(size[::-1], PIL.Image.Resampling.BOX)
+    return (np.asarray(picture) > 127).astype(np.float32)
+
+
+def model_of(run: Run, image: np.ndarray) -> single_image.Model:
+    """Embed a photograph [H, W, C] and return its GAN: one forward pass."""
+    game = run.algorithm.game
+    return game.model(game.remember(run.vars, image[tf.newaxis, tf.newaxis]))
+
+
+def overview(
+    run: Run, given: Sequence[Photograph], *, num_samples: int, seed: int
+) -> np.ndarray:
+    """Draw a row for each photograph: itself, reconstruction, samples.
+
+    Returns:
+      uint8 [height, width, 3].
+    """
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def draw(image, seed):
+        model = model_of(run, image)
+        return model.reconstruct(), model.sample(seed, num_samples)
+
+    rows = []
+    for number, shown in enumerate(given):
+        root = rng.make_seed(seed, number)
+        drawn = draw(tf.constant(shown.image), root)
+        rows.append((shown.image[np.newaxis], *(x.numpy() for x in drawn)))
+    names = ("photograph", "reconstruction", "samples")
+    return grid(dict(zip(names, zip(*rows, strict=True), strict=True)), given)
+
+
+def grid(
+    columns: dict[str, Sequence[np.ndarray]], given: Sequence[Photograph]
+) -> np.ndarray:
+    """Set images of several heights beside each other.
+
+    Args:
+      columns: {caption: [n, H, W, C] for each photograph}.
+      given: photographs, whose names are the captions of rows.
+
+    Returns:
+      uint8 [height, width, 3].
+    """
+    highest = max(x.shape[1] for rows in columns.values() for x in rows)
+
+    def fill(images):
+        below = ((0, 0), (0, highest - images.shape[1]), (0, 0), (0, 0))
+        return np.pad(images, below, constant_values=1.0)
+
+    blocks = {
+        name: np.stack([fill(x) for x in rows])
+        for name, rows in columns.items()
+    }
+    return pictures.grid(blocks, [x.name for x in given], per_line=8)
+
+
+def between(
+    run: Run,
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    strengths: Sequence[float],
+    num_samples: int,
+    first_scale: int,
+    seed: int,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Draw from models between those of two photographs.
+
+    Args:
+      run: of internal learning.
+      first: [H, W, C]; images have its size.
+      second: [H', W, C].
+      strengths: 0 for the first, 1 for the second.
+      num_samples: images of each model.
+      first_scale: coarser scales keep the weights of the first.
+      seed: of the noise, the same for all.
+
+    Returns:
+      (reconstruction [1, H, W, C], samples [n, H, W, C]) of each strength.
+    """
+    own, other = model_of(run, first), model_of(run, second)
+
+    @tf.function(autograph=False)
+    def draw(strength):
+        mixed = own.interpolated(other, strength, first=first_scale)
+        root = rng.make_seed(seed)
+        return mixed.reconstruct(), mixed.sample(root, num_samples)
+
+    return [
+        tuple(x.numpy() for x in draw(tf.constant(t, own.amplitudes[0].dtype)))
+        for t in strengths
+    ]
+
+
+def check_scale(run: Run, image: np.ndarray, scale: int) -> None:
+    """Refuse a scale at which nothing can be injected.
+
+    Args:
+      run: of internal learning.
+      image: photograph.
+      scale: the first that is to draw.
+
+    Raises:
+      ValueError: there is no such scale.
+    """
+    count = len(model_of(run, image).weights)
+    if not 1 <= scale < count:
+        raise ValueError(
+            f"--scale={scale} cannot be injected into a model of {count} "
+            f"scales; expected 1 to {count - 1}. Small ones change more."
+        )
+
+
+def injected(
+    run: Run,
+    model: single_image.Model,
+    edited: np.ndarray,
+    *,
+    scale: int,
+    mask: np.ndarray | None = None,
+    radius: float = 0.0,
+) -> np.ndarray:
+    """Let the model of a photograph draw an edited picture again.
+
+    Args:
+      run: of internal learning.
+      model: of the photograph.
+      edited: [H, W, C] of the photograph's size.
+      scale: the first that draws, 1 or more.
+      mask: [H, W], above 0 where the picture was edited; None takes what is
+        drawn everywhere.
+      radius: by which the mask grows, in pixels of a width of 250.
+
+    Returns:
+      [H, W, C]: mask * drawn + (1 - mask) * edited, the mask with soft edges.
+    """
+    drawn = model.inject(tf.constant(edited)[tf.newaxis], scale)[0].numpy()
+    if mask is None:
+        return drawn
+    share = run.settings.config.image_size / _PUBLISHED_WIDTH
+    soft = soften(mask, radius=radius * share, blur=_BLUR * share)[..., None]
+    return soft * drawn + (1.0 - soft) * edited
+
+
+def soften(mask: np.ndarray, *, radius: float, blur: float) -> np.ndarray:
+    """Grow a mask by a disk, blur it, and bring it to 0 .. 1.
+
+    Args:
+      mask: [H, W]; above 0 is inside.
+      radius: of the disk in pixels.
+      blur: standard deviation of the Gaussian in pixels.
+
+    Returns:
+      [H, W] float32.
+
+    Source: SinGAN's harmonisation (radius 7) and editing (radius 20), blur 5.
+    """
+    inside = mask > 0
+    reach = int(radius)
+    height, width = mask.shape
+    wide = np.pad(inside, reach)
+    grown = np.zeros_like(inside)
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            if dy * dy + dx * dx <= radius * radius:
+                y, x = reach + dy, reach + dx
+                grown |= wide[y : y + height, x : x + width]
+    soft = grown.astype(np.float32)
+    if blur > 0.0:
+        half = max(1, int(4 * blur + 0.5))
+        bell = np.exp(-0.5 * (np.arange(-half, half + 1) / blur) ** 2)
+        bell /= bell.sum()
+        for axis in (0, 1):
+            soft = np.apply_along_axis(
+                lambda line: np.convolve(
+                    np.pad(line, half, "edge"), bell, "valid"
+                ),
+                axis,
+                soft,
+            )
+    low, high = soft.min(), soft.max()
+    if high > low:
+        soft = (soft - low) / (high - low)
+    return soft.astype(np.float32)
+
+
+def walk(
+    model: single_image.Model,
+    *,
+    frames: int,
+    smoothness: float,
+    random_from: int,
+    seed: int,
+) -> Iterator[np.ndarray]:
+    """Yield the frames [H, W, C] of a random walk through the noise.
+
+    z_t = a z* + (1 - a) (z_{t-1} + b (z_{t-1} - z_{t-2}) + (1 - b) u_t),
+    a = 0.1, u_t ~ N(0, I), with 0 for z* above the coarsest scale.
+
+    Args:
+      model: of a photograph.
+      frames: how many.
+      smoothness: b; 0.8 to 0.95.
+      random_from: scales before it stand still.
+      seed: equal seeds give equal walks.
+
+    Source: SinGAN's animation.
+    """
+    count = len(model.weights)
+    star = [model.star_noise(), *[None] * (count - 1)]
+    moving = range(min(random_from, count), count)
+    root = rng.make_seed(seed)
+    render: Callable = tf.function(
+        lambda noises: model.render(noises), autograph=False
+    )
+
+    def fresh(frame, scale):
+        return model.noise(rng.fold(root, frame), 1, scale)
+
+    def rest(scale):
+        return star[0] if scale == 0 else tf.zeros_like(fresh(0, scale))
+
+    before = {i: rest(i) for i in moving}
+    now = {i: 0.95 * before[i] + 0.05 * fresh(0, i) for i in moving}
+    for frame in range(1, frames + 1):
+        a, b = _WALK_TO_STAR, smoothness
+        following = {
+            i: a * rest(i)
+            + (1 - a)
+            * (now[i] + b * (now[i] - before[i]) + (1 - b) * fresh(frame, i))
+            for i in moving
+        }
+        before, now = now, following
+        yield render([now.get(i, star[i]) for i in range(count)])[0].numpy()

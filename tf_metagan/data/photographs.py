@@ -1,0 +1,95 @@
+"""Read a folder of photographs, each of which is a class of its own."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tf_metagan.data import base, picture_files, pixels
+
+ASPECTS = (1 / 2, 2 / 3, 3 / 4, 1, 4 / 3, 3 / 2, 2)
+"""Heights of a photograph of width 1; a batch is of one of them."""
+
+_PATCH = 11
+
+
+def load(
+    *,
+    image_size: int,
+    channels: int | None,
+    image_folder: str | None,
+    smallest_size: int,
+) -> base.ClassImages:
+    """Load every picture of a folder as a class of one image.
+
+    Photographs are brought to one width and the nearest of a few aspects, so
+    that batches of one size can be made of them; that stretches by 16 % at
+    most between 1 : 2 and 2 : 1.
+
+    Args:
+      image_size: width wanted.
+      channels: 1 for grey, 3 for colour; None for colour.
+      image_folder: holds PNG or JPEG files.
+      smallest_size: width of the coarsest scale of the pyramids that are to be
+        made of them.
+
+    Returns:
+      ClassImages with `height`; below its height an image is zero.
+
+    Raises:
+      FileNotFoundError: no such folder.
+      OSError: a broken file.
+      ValueError: fewer than two pictures, or one too flat for the pyramid.
+    """
+    if image_folder is None:
+        raise ValueError(
+            "--image_folder is not set, but photographs were asked for; "
+            "expected a folder of PNG or JPEG files. Use "
+            "--image_folder=FOLDER or another --dataset."
+        )
+    folder = picture_files.existing(image_folder)
+    paths = picture_files.list_folder(folder)
+    if len(paths) < 2:
+        raise ValueError(
+            f"{folder} holds {len(paths)} pictures; expected at least two, "
+            "one to train on and one to test on. Add photographs, or correct "
+            "--image_folder."
+        )
+    images = [
+        pixels.fit_width(
+            picture_files.open_plain(path),
+            image_size=image_size,
+            channels=channels or 3,
+            aspects=ASPECTS,
+        )
+        for path in paths
+    ]
+    height = np.array([len(image) for image in images], np.int64)
+    _check_heights(paths, height, image_size, smallest_size)
+    shape = (len(images), height.max(), image_size, channels or 3)
+    canvas = np.zeros(shape, np.uint8)
+    for place, image in zip(canvas, images, strict=True):
+        place[: len(image)] = image
+    grouped = base.group(
+        canvas, np.arange(len(paths)), name=_names(paths, folder)
+    )
+    return grouped._replace(height=height)
+
+
+def _check_heights(
+    paths: list[Path], height: np.ndarray, image_size: int, smallest_size: int
+) -> None:
+    """Refuse what is lower than a patch at the coarsest scale."""
+    flat = int(height.argmin())
+    lowest = (2 * int(height[flat]) + 1) * smallest_size // (2 * image_size)
+    if lowest < _PATCH:
+        needed = -(-2 * image_size * _PATCH // (2 * int(height[flat]) + 1))
+        raise ValueError(
+            f"{paths[flat]} is {lowest} x {smallest_size} pixels at the "
+            f"coarsest scale; the discriminator looks at patches of {_PATCH} x "
+            f"{_PATCH}. Use --smallest_size={needed}, or crop or remove the "
+            "photograph."
+        )
+
+
+def _names(paths: list[Path], folder: Path) -> dict[int, str]:
+    return {i: str(path.relative_to(folder)) for i, path in enumerate(paths)}

@@ -1,0 +1,211 @@
+"""A pyramid of generators and patch discriminators for a single image.
+
+Every scale has a stack of five 3 x 3 convolutions without padding; the weights
+come from whoever trains them, a hypernetwork or an optimiser for one image.
+Everything here is a pure function. Batches are [n, m, h, w, C]: n photographs
+with a model each, m images of each model.
+
+Source: SinGAN (Shaham et al., 2019); sizes, scaling of weights and the stack
+  as in the public program of Meta Internal Learning.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tf_metagan.gan import resampling
+
+BORDER = 5  # pixels that a stack takes from each side
+_SIDE = 3
+_DEPTH = 5
+_TANH_GAIN = 5.0 / 3.0
+
+
+class Layer(NamedTuple):
+    """One convolution of a stack.
+
+    Attributes:
+      name: "conv1" to "conv5".
+      inputs: channels.
+      outputs: channels.
+      gain: factor of the weights beside 1/sqrt(fan-in).
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    gain: float
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return {"kernel": shape, "bias": shape}."""
+        kernel = (_SIDE, _SIDE, self.inputs, self.outputs)
+        return {"kernel": kernel, "bias": (self.outputs,)}
+
+    def scaled(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Return the weights that a hypernetwork's raw numbers stand for.
+
+        kernel = raw gain / sqrt(9 inputs), bias = raw / sqrt(inputs).
+
+        Args:
+          raw: {"kernel": [n, 9 inputs outputs], "bias": [n, outputs]}.
+
+        Returns:
+          {"kernel": [n, 3, 3, inputs, outputs], "bias": [n, outputs]}.
+        """
+        kernel = tf.reshape(raw["kernel"], [-1, *self.shapes()["kernel"]])
+        factor = self.gain / math.sqrt(_SIDE * _SIDE * self.inputs)
+        return {
+            "kernel": factor * kernel,
+            "bias": raw["bias"] / math.sqrt(self.inputs),
+        }
+
+
+Weights = dict[str, dict[str, tf.Tensor]]
+"""{layer: {"kernel": [n, 3, 3, c, f], "bias": [n, f]}} of n models."""
+
+
+def stack(channels: int, width: int, *, slope: float, player: str) -> tuple:
+    """Return the layers of one scale.
+
+    Args:
+      channels: of the image.
+      width: channels in between.
+      slope: of LeakyReLU, for the gain.
+      player: "g", which ends with tanh and an image, or "d", which ends with
+        one score per patch.
+    """
+    gain = math.sqrt(2.0 / (1.0 + slope**2))
+    last = (channels, _TANH_GAIN) if player == "g" else (1, 1.0)
+    sizes = [channels, *[width] * (_DEPTH - 1), last[0]]
+    gains = [*[gain] * (_DEPTH - 1), last[1]]
+    return tuple(
+        Layer(f"conv{i + 1}", sizes[i], sizes[i + 1], gains[i])
+        for i in range(_DEPTH)
+    )
+
+
+def widths(
+    image_size: int,
+    *,
+    smallest_size: int,
+    scale_factor: float,
+    pyramid_sizes: str,
+) -> tuple[int, ...]:
+    """Return the width of every scale, coarse to fine.
+
+    S = ceil(log(m/R) / log(f)) + 1, r = (m/R)^(1/S), width_i = ceil(r^(S-i) R)
+    for i = 0..S.
+
+    Args:
+      image_size: R, width of the photograph.
+      smallest_size: m, width of the coarsest scale.
+      scale_factor: f, in (0, 1); the ratio of neighbours is near it.
+      pyramid_sizes: "exact", or "as_published", where rounding turns a
+        coarsest width of 25.000000000000014 into 26.
+
+    Raises:
+      ValueError: the coarsest scale is not smaller than the photograph.
+
+    Source: the public program of Meta Internal Learning.
+
+    >>> sizes = {"smallest_size": 28, "scale_factor": 0.6}
+    >>> widths(250, **sizes, pyramid_sizes="exact")
+    (28, 41, 59, 84, 121, 174, 250)
+    """
+    if smallest_size >= image_size:
+        raise ValueError(
+            f"--smallest_size={smallest_size} leaves no pyramid below "
+            f"--image_size={image_size}; expected less. Use "
+            f"--smallest_size={max(1, image_size // 4)}, say."
+        )
+    steps = math.log(smallest_size / image_size) / math.log(scale_factor)
+    last = math.ceil(steps) + 1
+    ratio = math.pow(smallest_size / image_size, 1.0 / last)
+    slack = 1e-9 if pyramid_sizes == "exact" else 0.0
+    return tuple(
+        math.ceil(math.pow(ratio, last - i) * image_size - slack)
+        for i in range(last + 1)
+    )
+
+
+def sizes(height, widths: Sequence[int]) -> list[tuple]:
+    """Return (height, width) of every scale.
+
+    height_i = floor(a width_i), a = (height + 1/2) / width: the middle of the
+    aspects that give this height at full width, so that 187 x 250 is 3 : 4.
+
+    Args:
+      height: of the photograph; integer or int32 scalar.
+      widths: of `widths`; the last is that of the photograph.
+    """
+    full = 2 * widths[-1]
+    return [((2 * height + 1) * width // full, width) for width in widths]
+
+
+def shrink(photographs, size) -> tf.Tensor:
+    """Return photographs [n, H, W, C] in the size of a scale, in [-1, 1].
+
+    From the full size, in floating point, by smoothing cubic interpolation.
+    """
+    small = resampling.resize(photographs, size, resampling.bicubic)
+    return tf.clip_by_value(small, -1.0, 1.0)
+
+
+class Nets(NamedTuple):
+    """The arithmetic of the stacks.
+
+    Attributes:
+      convolve: a form of `sample_conv`.
+      activate: between convolutions.
+    """
+
+    convolve: Callable
+    activate: Callable
+
+    def run(self, weights: Weights, images) -> tf.Tensor:
+        """Apply a stack to [n, m, h, w, C]; ten pixels less on each axis."""
+        names = [f"conv{number}" for number in range(1, _DEPTH + 1)]
+        kernels = [weights[name]["kernel"] for name in names]
+        biases = [weights[name]["bias"] for name in names]
+        if kernels[0].shape[0] == 1:
+            x = images[0]
+            for i in range(_DEPTH):
+                x = tf.nn.conv2d(x, kernels[i][0], 1, "VALID")
+                x = tf.nn.bias_add(x, biases[i][0])
+                x = self.activate(x) if i < _DEPTH - 1 else x
+            return x[tf.newaxis]
+        x = images
+        for i in range(_DEPTH):
+            x = self.convolve(x, kernels[i])
+            x += biases[i][:, tf.newaxis, tf.newaxis, tf.newaxis]
+            x = self.activate(x) if i < _DEPTH - 1 else x
+        return x
+
+    def judge(self, weights: Weights, images) -> tf.Tensor:
+        """Return the scores [n, m, h - 10, w - 10, 1] of patches."""
+        return self.run(weights, images)
+
+    def begin(self, weights: Weights, z) -> tf.Tensor:
+        """Return x_0 = G_0(pad(z)), of the size of z [n, m, h, w, C]."""
+        return tf.tanh(self.run(weights, _pad(z)))
+
+    def refine(self, weights: Weights, below, size, noise=None) -> tf.Tensor:
+        """Return x_i = u + G_i(pad(u) + noise), u = x_{i-1} enlarged.
+
+        Args:
+          weights: of scale i.
+          below: x_{i-1}, [n, m, h', w', C].
+          size: (h, w) of scale i.
+          noise: [n, m, h + 10, w + 10, C], amplitude included; None for none.
+        """
+        u = resampling.resize(below, size)
+        padded = _pad(u)
+        if noise is not None:
+            padded += noise
+        return u + tf.tanh(self.run(weights, padded))
+
+
+def _pad(images):
+    return tf.pad(images, [[0, 0], [0, 0], *[[BORDER, BORDER]] * 2, [0, 0]])

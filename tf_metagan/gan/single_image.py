@@ -1,0 +1,182 @@
+"""The GAN of one photograph: what it draws, and what else it is good for."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tf_metagan.core import rng
+from tf_metagan.gan import pyramid, resampling
+
+_NOISE = 1
+Size = tuple
+
+
+class Model(NamedTuple):
+    """A pyramid of generators with weights, without its discriminators.
+
+    Attributes:
+      weights: of each trained scale, coarse to fine; of one model (n = 1).
+      sizes: (height, width) of every scale of the photograph, of which the
+        finest ones may not be trained yet.
+      amplitudes: of the noise at each scale.
+      star: int64 [2], seed of z*, from which the photograph is rebuilt.
+      nets: arithmetic of the stacks.
+
+    Images are [n, h, w, C]. Those of methods have the size of the last entry
+    of `sizes` and values in [-1, 1].
+    """
+
+    weights: Sequence[pyramid.Weights]
+    sizes: Sequence[Size]
+    amplitudes: Sequence[tf.Tensor]
+    star: tf.Tensor
+    nets: pyramid.Nets
+
+    @property
+    def _kernel(self) -> tf.Tensor:
+        return self.weights[0]["conv1"]["kernel"]
+
+    def resized(self, size: Size) -> "Model":
+        """Return the model for images of another height and width.
+
+        Source: SinGAN's retargeting: noise of another size.
+        """
+        height, width = self.sizes[-1]
+        scaled = [
+            (_times(h, size[0], height), _times(w, size[1], width))
+            for h, w in self.sizes
+        ]
+        return self._replace(sizes=[*scaled[:-1], tuple(size)])
+
+    def interpolated(
+        self, other: "Model", strength, *, first: int = 0
+    ) -> "Model":
+        """Return the model with weights between those of two photographs.
+
+        (1 - t) w + t w'. With one linear head per tensor this is the model of
+        the embedding in between.
+
+        Args:
+          other: a model of the same run.
+          strength: t; 0 is this model, 1 the other.
+          first: scales below it keep the weights of this model.
+        """
+        mixed = [
+            own
+            if scale < first
+            else tf.nest.map_structure(
+                lambda a, b: (1.0 - strength) * a + strength * b, own, its
+            )
+            for scale, (own, its) in enumerate(
+                zip(self.weights, other.weights, strict=True)
+            )
+        ]
+        return self._replace(weights=mixed)
+
+    def noise(self, seed, n, scale: int) -> tf.Tensor:
+        """Draw what a scale adds: N(0, 1), for scales above 0 with border."""
+        h, w = self.sizes[scale]
+        border = 2 * pyramid.BORDER * (scale > 0)
+        shape = [n, h + border, w + border, self._kernel.shape[3]]
+        seed = rng.fold(seed, _NOISE, scale)
+        return rng.normal(seed, shape, self._kernel.dtype)
+
+    def star_noise(self) -> tf.Tensor:
+        """Return z*, [1, h, w, C]."""
+        shape = [*self.sizes[0], self._kernel.shape[3]]
+        return rng.normal(self.star, shape, self._kernel.dtype)[tf.newaxis]
+
+    def render(self, noises: Sequence, *, below=None) -> tf.Tensor:
+        """Draw images from noise.
+
+        Args:
+          noises: for each trained scale as `noise` draws it, without its
+            amplitude; None for none.
+          below: images to begin with, of the size of the scale before the
+            first one in `noises`, which then is a later one than 0.
+        """
+        first = len(self.weights) - len(noises)
+        x = None if below is None else below[tf.newaxis]
+        for scale, noise in enumerate(noises, start=first):
+            weights = self.weights[scale]
+            if x is None:
+                x = self.nets.begin(weights, noise[tf.newaxis])
+                continue
+            if noise is not None:
+                noise = self.amplitudes[scale] * noise[tf.newaxis]
+            x = self.nets.refine(weights, x, self.sizes[scale], noise)
+        full = resampling.resize(x[0], self.sizes[-1])
+        return tf.clip_by_value(full, -1.0, 1.0)
+
+    def sample(self, seed, n, *, random_from: int = 0) -> tf.Tensor:
+        """Draw n images.
+
+        Args:
+          seed: int64 [2].
+          n: number of images.
+          random_from: scales before it are those of the reconstruction, so
+            that the layout stays.
+        """
+        noises = [self.noise(seed, n, i) for i in range(len(self.weights))]
+        for scale in range(min(random_from, len(noises))):
+            noises[scale] = None
+        if random_from:
+            noises[0] = tf.tile(self.star_noise(), [n, 1, 1, 1])
+        return self.render(noises)
+
+    def reconstruct(self) -> tf.Tensor:
+        """Draw the photograph from z*: [1, H, W, C]."""
+        rest = [None] * (len(self.weights) - 1)
+        return self.render([self.star_noise(), *rest])
+
+    def inject(self, image, scale: int) -> tf.Tensor:
+        """Draw again what is finer than a scale, without noise.
+
+        Args:
+          image: [n, H, W, C] in the size of the photograph.
+          scale: the first that draws, 1 or more; the image is made so small
+            that it could come from the scale below.
+
+        Source: SinGAN, for paint-to-image, editing and harmonisation.
+        """
+        small = pyramid.shrink(image, self.sizes[scale - 1])
+        count = len(self.weights) - scale
+        return self.render([None] * count, below=small)
+
+    def enlarge(self, image, factor: float, seed) -> tf.Tensor:
+        """Draw an image `factor` times larger with the finest scale.
+
+        In k equal steps of nearly 2^(1/3) each, with noise.
+
+        Args:
+          image: [n, H, W, C].
+          factor: of both sides, above 1.
+          seed: int64 [2].
+
+        Source: SinGAN's super-resolution.
+        """
+        steps = max(1, round(3.0 * math.log2(factor)))
+        height, width = image.shape[1:3]
+        x = image[tf.newaxis]
+        for step in range(1, steps + 1):
+            grown = factor ** (step / steps)
+            size = (round(height * grown), round(width * grown))
+            border = 2 * pyramid.BORDER
+            shape = [size[0] + border, size[1] + border, image.shape[-1]]
+            noise = rng.normal(
+                rng.fold(seed, _NOISE, step),
+                [1, image.shape[0], *shape],
+                image.dtype,
+            )
+            noise *= self.amplitudes[len(self.weights) - 1]
+            x = self.nets.refine(self.weights[-1], x, size, noise)
+        return tf.clip_by_value(x[0], -1.0, 1.0)
+
+
+def _times(side, wanted: int, full) -> tf.Tensor:
+    """Return side * wanted / full, rounded, at least 1; whole numbers."""
+    if isinstance(side, int) and isinstance(full, int):
+        return max(1, round(side * wanted / full))
+    return tf.maximum(1, (2 * side * wanted + full) // (2 * full))
