@@ -72,13 +72,27 @@ def resize(images, size, method=bilinear) -> tf.Tensor:
     Returns:
       [..., height, width, C].
     """
-    shape = tf.shape(images)
-    before = [
-        shape[axis] if images.shape[axis] is None else images.shape[axis]
-        for axis in (-3, -2)
-    ]
-    rows, columns = (
-        method(old, new, dtype=images.dtype)
-        for old, new in zip(before, size, strict=True)
-    )
-    return tf.einsum("ih,jw,...hwc->...ijc", rows, columns, images)
+    # Plain products: tf.einsum of these three crashes in eager mode on the CPU
+    # (TensorFlow 2.21, oneDNN).
+    images = tf.convert_to_tensor(images)
+    for axis, wanted in zip((-3, -2), size, strict=True):
+        before = images.shape[axis]
+        if before is None:
+            before = tf.shape(images)[axis]
+        matrix = method(before, wanted, dtype=images.dtype)
+        images = _along(matrix, images, axis)
+    return images
+
+
+def _along(matrix, images, axis: int) -> tf.Tensor:
+    """Multiply a matrix [outputs, inputs] with one axis of images."""
+    rank = images.shape.rank
+    order = list(range(rank))
+    order.insert(0, order.pop(axis))
+    back = [order.index(i) for i in range(rank)]
+    first = tf.transpose(images, order)
+    shape = tf.concat([tf.shape(matrix)[:1], tf.shape(first)[1:]], 0)
+    static = [matrix.shape[0], *first.shape[1:]]
+    product = tf.matmul(matrix, tf.reshape(first, [tf.shape(first)[0], -1]))
+    product = tf.ensure_shape(tf.reshape(product, shape), static)
+    return tf.transpose(product, back)

@@ -49,15 +49,17 @@ def grouped(images, kernels) -> tf.Tensor:
 
 def patches(images, kernels) -> tf.Tensor:
     """Convolve as `loop`: a product of 3 x 3 patches and kernels."""
-    h, w = tf.unstack(tf.shape(images)[2:4])
+    m, h, w = tf.unstack(tf.shape(images)[1:4])
     shifted = [
         images[:, :, i : i + h - 2, j : j + w - 2]
         for i in range(_SIDE)
         for j in range(_SIDE)
     ]
     n, _, _, c, f = kernels.shape
-    kernels = tf.reshape(kernels, [n, _SIDE * _SIDE * c, f])
-    return tf.einsum("nmhwk,nkf->nmhwf", tf.concat(shifted, -1), kernels)
+    size = _SIDE * _SIDE * c
+    rows = tf.reshape(tf.concat(shifted, -1), [n, -1, size])
+    found = tf.matmul(rows, tf.reshape(kernels, [n, size, f]))
+    return tf.reshape(found, [n, m, h - 2, w - 2, f])
 
 
 FORMS = {"loop": loop, "grouped": grouped, "patches": patches}
