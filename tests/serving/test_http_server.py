@@ -313,6 +313,21 @@ def test_answers_under_way_are_sent_before_the_end():
         asking.ask(server.url, "POST", "/echo")
 
 
+def test_the_end_may_come_while_an_answer_wakes_the_loop():
+    with started() as server:
+        waker = server._listener.trigger
+        pull = waker._physical_pull
+
+        def pull_late():
+            pull()  # as a thread with an answer does at the same moment
+            server._loop.join(5)
+            pull()
+
+        waker._physical_pull = pull_late
+    assert not server._loop.is_alive()
+    assert waker._closed
+
+
 def test_port_in_use_is_an_error(url):
     port = asking.address(url)[1]
     with pytest.raises(OSError, match="in use"):

@@ -271,9 +271,13 @@ class Server:
         end = time.monotonic() + _FAREWELL
         while self._listener.unsent() and time.monotonic() < end:
             time.sleep(0.01)
-        self._listener.trigger.pull_trigger(self._listener.close_all)
+        waker = self._listener.trigger
+        waker.pull_trigger(self._listener.close_all)
         self._loop.join()
-        self._listener.task_dispatcher.shutdown(timeout=1)
+        threads = self._listener.task_dispatcher
+        threads.shutdown(timeout=1)
+        if not threads.threads:
+            waker.close()  # a thread that is busy yet will write to it
 
 
 class _JsonError:
@@ -365,7 +369,8 @@ class _Listener(server.TcpWSGIServer):  # type: ignore[misc]
         )
 
     def close_all(self) -> None:
-        """End the loop."""
+        """End the loop; what wakes it stays open, as threads may write to it."""
         for connection in list(self.active_channels.values()):
             connection.handle_close()  # with its buffers
-        wasyncore.close_all(self._map)
+        self.trigger.del_channel()
+        wasyncore.dispatcher.close(self)
