@@ -369,7 +369,7 @@ class _Listener(server.TcpWSGIServer):  # type: ignore[misc]
         )
 
     def close_all(self) -> None:
-        """End the loop; what wakes it stays open, as threads may write to it."""
+        """End the loop; what wakes it stays open: threads may write to it."""
         for connection in list(self.active_channels.values()):
             connection.handle_close()  # with its buffers
         self.trigger.del_channel()
