@@ -1,6 +1,6 @@
 # Every target makes the virtual environment it needs and makes it only once.
 #
-#   make demo    train on drawn glyphs, no download; leaves pictures in runs/demo
+#   make demo    train on drawn glyphs, export, draw; leaves a picture in runs/demo
 #   make test    style, types and all tests
 #   make api     API reference from docstrings, in build/api
 #   make bench   speed of the meta-step
@@ -22,9 +22,10 @@ PACKAGING = setup.cfg pyproject.toml constraints.txt
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
-	$(BIN)/python -m tf_metagan.train --flagfile=flags/glyphs_fomaml.flags \
-		--logdir=runs/demo
-	@echo "The newest picture: $$(ls -t runs/demo/samples/*.png | head -n 1)"
+	$(BIN)/python -m tf_metagan.train --flagfile=flags/ours_glyphs.flags --logdir=runs/demo
+	$(BIN)/python -m tf_metagan.export --run=runs/demo --output=export/models/demo
+	$(BIN)/python -m tf_metagan.serve --model=export/models/demo --images=docs/symbol --output=runs/demo/more.png
+	@echo "What the exported model draws after five drawings: runs/demo/more.png"
 
 test: $(VENV)/installed-dev
 	$(MAKE) check

@@ -67,6 +67,21 @@ def page(window, url):
     return window
 
 
+def serve(address):
+    """Start the command: (process, url)."""
+    process = runs.spawn(
+        "tf_metagan.demo",
+        f"--listen={address}",
+        "--noopen",
+        TF_CPP_MIN_LOG_LEVEL="3",
+    )
+    said = ""
+    while not said.startswith("the page is at "):
+        said = process.stdout.readline()
+        assert said, process.communicate()[1]
+    return process, said.split()[4].rstrip(",")
+
+
 def load(driver, url):
     driver.get(url)
     browser.wait(driver, lambda d: browser.state(d) == "ready")
@@ -243,14 +258,26 @@ def test_two_pages_at_once(page, url):
     assert browser.pixels(page) == alone
 
 
-def test_dead_server_is_said_and_the_page_lives_on(page, model, url):
-    page.execute_script(
-        "window.fetch = () => Promise.reject(new TypeError('dead'))"
-    )
-    browser.draw(page, 0, browser.symbol())
-    page.find_element(By.ID, "draw").click()
-    assert sentence(page).startswith("The server does not answer. Start it")
-    assert browser.state(page) == "failed"
+def test_killed_server_is_said_and_the_page_goes_on_with_the_next(window):
+    server, url = serve("127.0.0.1:0")
+    try:
+        load(window, url)
+        window.execute_script("sessionStorage.clear()")
+        load(window, url)
+        browser.draw(window, 0, browser.symbol())
+        choose(window, "steps", 50)
+        browser.wait(window, lambda d: browser.state(d) == "running")
+        server.kill()
+        server.communicate()
+        assert sentence(window).startswith("The server does not answer. Start")
+        assert browser.state(window) == "failed"
+        server, url = serve(url.removeprefix("http://"))
+        choose(window, "steps", 1)
+        window.find_element(By.ID, "draw").click()
+        browser.wait(window, lambda d: browser.state(d) == "done", seconds=90)
+    finally:
+        server.kill()
+        server.communicate()
 
 
 @pytest.mark.parametrize("dark", [False, True])

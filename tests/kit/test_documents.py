@@ -1,4 +1,4 @@
-"""The guide, followed literally from page to page, and the README."""
+"""Guide, README and the other pages, followed literally one after the other."""
 
 import re
 import shutil
@@ -16,36 +16,70 @@ PAGES = (
     "serve",
     "new_algorithm",
 )
-DOCUMENTS = [*(GUIDE / f"{page}.md" for page in PAGES), runs.ROOT / "README.md"]
-STEPS = [
-    pytest.param(step, id=f"{page.stem}: {step}")
-    for page in DOCUMENTS
-    for step in commands.steps(page.read_text())
+OTHERS = (
+    "demo",
+    "evaluation",
+    "export",
+    "serving",
+    "latent",
+    "internal",
+    "results",
+    "python",
+)
+DOCUMENTS = [
+    *(GUIDE / f"{page}.md" for page in PAGES),
+    runs.ROOT / "README.md",
+    *(runs.ROOT / "docs" / f"{page}.md" for page in OTHERS),
 ]
+STEPS: dict[commands.Step, str] = {}  # {step: where it stands first}
+for document in DOCUMENTS:
+    for found in commands.steps(document.read_text()):
+        STEPS.setdefault(found, document.stem)
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """Copy the package to a folder of its own: (folder, environment)."""
+    """Copy the repository to a folder of its own: (folder, environment)."""
     folder = tmp_path_factory.mktemp("guide")
     ignored = shutil.ignore_patterns("pretrained", "__pycache__")
-    package = folder / "tf_metagan"
-    shutil.copytree(runs.ROOT / "tf_metagan", package, ignore=ignored)
-    (package / "pretrained").symlink_to(runs.ROOT / "tf_metagan/pretrained")
+    for name in ("tf_metagan", "tests", "benchmarks", "docs"):
+        shutil.copytree(runs.ROOT / name, folder / name, ignore=ignored)
+    pretrained = runs.ROOT / "tf_metagan/pretrained"
+    (folder / "tf_metagan/pretrained").symlink_to(pretrained)
     (folder / "flags").symlink_to(runs.ROOT / "flags")
-    # The README's names of what its reader has.
+    # The documents' names of what their reader has.
     (folder / "MY_CLASSES").symlink_to("MY_IMAGES")
     runs.write_pictures(folder / "FOLDER", 3, size=32)
+    photographs = runs.write_pictures(
+        folder / "PHOTOS", 11, mode="RGB", size=32
+    )
+    (folder / "MY_PHOTOS").symlink_to("PHOTOS")
+    (folder / "a.jpg").symlink_to(photographs[0])
     return folder, commands.environment(folder, root=folder)
 
 
+@pytest.fixture(scope="module")
+def servers():
+    """Yield the servers that the documents started; the last one answers."""
+    running = []
+    yield running
+    for started in running:
+        commands.stop(started)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("step", STEPS)
-def test_step_of_the_guide_works(workspace, step):
+@pytest.mark.parametrize(
+    "step", [pytest.param(s, id=f"{page}: {s}") for s, page in STEPS.items()]
+)
+def test_step_works(workspace, servers, step):
     folder, environment = workspace
     if obstacle := commands.obstacle(step.command):
         pytest.skip(obstacle)
-    commands.run(step, folder, environment)
+    if "--listen=" in step.command:  # at the address of an earlier one
+        for earlier in servers:
+            commands.stop(earlier)
+    if started := commands.run(step, folder, environment):
+        servers.append(started)
     if written := re.search(r"--(?:output|logdir)=(\S+)", step.command):
         path = folder / written[1]
         assert path.is_dir() or path.stat().st_size > 500
@@ -53,6 +87,12 @@ def test_step_of_the_guide_works(workspace, step):
 
 def test_every_page_is_followed():
     assert {path.stem for path in GUIDE.glob("*.md")} == set(PAGES)
+    others = {
+        path.stem
+        for path in (runs.ROOT / "docs").glob("*.md")
+        if commands.steps(path.read_text())
+    }
+    assert others == set(OTHERS)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +110,7 @@ def test_links_of_documents_lead_somewhere(page):
 
 
 def test_what_is_made_smaller_is_run_by_the_documents():
-    text = "".join(path.read_text() for path in GUIDE.glob("*.md"))
+    text = "".join(map(str, STEPS))
     for program in commands.SMALLER:
         assert commands.smaller(f"python -m {program}") != program
         assert program in text
