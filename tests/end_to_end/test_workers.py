@@ -10,7 +10,7 @@ import pytest
 
 from tests import runs
 from tests.end_to_end.conftest import LENGTH
-from tf_metagan import cli, report
+from tf_metagan import cli
 
 pytestmark = pytest.mark.slow
 
@@ -56,65 +56,34 @@ def wait_for(condition, started):
         time.sleep(0.01)
 
 
-@pytest.fixture(scope="module")
-def together(whole, tmp_path_factory):
-    """Return (folder, what came) of the run of `whole` on two workers."""
-    logdir = tmp_path_factory.mktemp("together") / "run"
-    words = [f"--flagfile={whole.logdir}/run.flags"]
-    with job(logdir, words) as started:
-        return logdir, finish(started)
-
-
-def test_two_workers_train_as_one_and_the_chief_alone_writes(whole, together):
-    logdir, ended = together
-    assert [code for code, _ in ended] == [cli.EXIT_OK] * 2, ended
-    chief, other = (text for _, text in ended)
-    assert f"{LENGTH} meta-steps done" in chief
-    assert "worker 1 of 2" in other
-    assert "meta-step " not in other
-    assert len(list((logdir / "train").iterdir())) == 2  # a start and a file
-    assert len(json.loads((logdir / "config.json").read_text())["devices"]) == 2
-    lines = runs.metrics(logdir)
-    assert len(lines) == LENGTH
-    for a, b in zip(lines[:4], runs.metrics(whole.logdir), strict=False):
-        # Sums of two tasks in another order, which RMSprop amplifies.
-        assert a == pytest.approx(b, rel=1e-3)
-    with pytest.raises(AssertionError):
-        assert lines[1] == pytest.approx(lines[0], rel=1e-3)
-
-
-def test_job_goes_on_after_a_worker_was_killed_and_one_told_to_stop(
-    whole, together, tmp_path
-):
-    """Bit for bit as the run that nothing happened to."""
+def test_two_workers_train_as_one_device_though_one_is_killed(whole, tmp_path):
+    """To the last bit: with two tasks there is one order of adding them."""
     logdir = tmp_path / "run"
-    # Pictures slow it down, so that the signals come early.
-    words = [f"--flagfile={whole.logdir}/run.flags", "--image_every=1"]
+    words = [f"--flagfile={whole.logdir}/run.flags"]
     middle = logdir / "ckpt" / f"ckpt-{LENGTH // 2}.index"
-    lines = logdir / report.METRICS_FILE
-    with job(logdir, words) as started:
+    # Pictures slow it down, so that the signal comes early.
+    with job(logdir, [*words, "--image_every=1"]) as started:
         wait_for(middle.exists, started)
         started[1].send_signal(signal.SIGKILL)
         (code, text), (killed, _) = finish(started)
     assert killed == -signal.SIGKILL
     assert code == cli.EXIT_LOST, text
     assert "tf_metagan.train: another worker of the job is gone" in text
-    with job(logdir, words) as started:
-        wait_for(
-            lambda: (
-                f'"step": {LENGTH // 2 + 1},' in lines.read_text()
-                and all(x.poll() is None for x in started)
-            ),
-            started,
-        )
-        started[1].send_signal(signal.SIGTERM)
-        ended = finish(started)
-    assert [code for code, _ in ended] == [cli.EXIT_PREEMPTED] * 2, ended
-    assert f"going on from {middle.parent}/ckpt-{LENGTH // 2}" in ended[0][1]
+    lines = runs.metrics(logdir)
+    assert LENGTH // 2 <= len(lines) < LENGTH
+
     with job(logdir, words) as started:
         ended = finish(started)
     assert [code for code, _ in ended] == [cli.EXIT_OK] * 2, ended
-    assert runs.metrics(logdir) == runs.metrics(together[0])
+    chief, other = (text for _, text in ended)
+    assert f"going on from {middle.with_suffix('')}" in chief
+    assert f"{LENGTH} meta-steps done" in chief
+    assert "worker 1 of 2" in other
+    assert "meta-step " not in other  # no progress
+    # Two starts of one process each: a mark and a file.
+    assert len(list((logdir / "train").iterdir())) == 4
+    assert len(json.loads((logdir / "config.json").read_text())["devices"]) == 2
+    assert len(runs.metrics(logdir)) == LENGTH
     runs.assert_same_variables(
-        runs.variables(logdir), runs.variables(together[0])
+        runs.variables(logdir), runs.variables(whole.logdir)
     )
