@@ -47,7 +47,7 @@ def job(logdir, words):
 
 def finish(started):
     """Wait for all workers: [(exit code, stderr)]."""
-    said = [x.communicate(timeout=150)[1] for x in started]
+    said = [x.communicate(timeout=250)[1] for x in started]
     return [(x.returncode, y) for x, y in zip(started, said, strict=True)]
 
 
