@@ -3,7 +3,7 @@
 #   make demo    train on drawn glyphs, export, draw; leaves a picture in runs/demo
 #   make test    style, types and all tests
 #   make api     API reference from docstrings, in build/api
-#   make bench   speed of the meta-step
+#   make bench   speed and memory of what users wait for
 #   make addons  TensorFlow Addons beside TensorFlow 2.15, on Python 3.11
 #   make check   as test, in an environment of your own: make check BIN=DIR/bin
 #   make clean   remove the virtual environment and caches, keep runs/
@@ -31,7 +31,7 @@ test: $(VENV)/installed-dev
 	$(MAKE) check
 
 bench: $(VENV)/installed
-	$(BIN)/python -m benchmarks.meta_step
+	$(BIN)/python -m benchmarks --quick
 
 api: $(VENV)/installed-dev
 	$(BIN)/python docs/make_api.py build/api

@@ -39,7 +39,7 @@ def answer_turns(make: Callable[[], Callable], *, cores: int) -> None:
     os.dup2(2, 1)  # what libraries print must not mix with the replies
     step = make()
     gc.collect()
-    baseline = _memory_mb("VmRSS")
+    baseline = memory_mb("VmRSS")
     _forget_peak()
     resting = time.process_time()
     print(json.dumps({"baseline_mb": baseline}), file=replies, flush=True)
@@ -55,7 +55,7 @@ def answer_turns(make: Callable[[], Callable], *, cores: int) -> None:
             "cpu": resting - cpu,
             "idle_cpu": idle,
             "others_cpu": _machine_seconds() - busy - (resting - cpu),
-            "peak_mb": _memory_mb("VmHWM"),
+            "peak_mb": memory_mb("VmHWM"),
             **extra,
         }
         print(json.dumps(reply), file=replies, flush=True)
@@ -84,14 +84,23 @@ def _machine_seconds() -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _memory_mb(field: str) -> float | None:
-    """Return VmRSS or VmHWM of this process; None where unknown."""
+def memory_mb(field: str, process: int | str = "self") -> float | None:
+    """Return VmRSS, VmHWM, RssAnon, ... of a process; None if unknown."""
     try:
-        status = pathlib.Path("/proc/self/status").read_text()
+        status = pathlib.Path(f"/proc/{process}/status").read_text()
     except FileNotFoundError:
+        return None
+    if f"{field}:" not in status:  # it has ended
         return None
     (line,) = (x for x in status.splitlines() if x.startswith(field + ":"))
     return int(line.split()[1]) / 1024
+
+
+def cpu_seconds(process: int) -> float:
+    """Return the CPU seconds that a process has used."""
+    text = pathlib.Path(f"/proc/{process}/stat").read_text()
+    user, system = text.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _forget_peak() -> None:

@@ -33,6 +33,7 @@ ALLOWED = {
     "metrics.critic_data": ("data.base",),
     "metrics.critic_training": ("core.rng", "data.warp"),
     "learner": ("core.tree", "types"),
+    "workers": ("cli",),
     "pictures": (),
     "board": (),
     "report": ("core.tree", "types", "pictures", "board"),

@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from tests import runs
-from tf_metagan import assembly, cli, learner, report, training
+from tf_metagan import assembly, cli, learner, report, training, workers
 from tf_metagan import settings as settings_lib
 
 LENGTH = 4  # meta-steps
@@ -316,3 +316,35 @@ def test_setting_of_no_part_is_refused(tmp_path):
     with pytest.raises(ValueError, match="--first_order_steps=3 has no effect"):
         train(tmp_path / "run", first_order_steps=3)
     assert os.listdir(tmp_path) == []
+
+
+class Team(workers.Team):
+    """A team in which another worker got SIGTERM, or nobody did."""
+
+    def __init__(self, *others):
+        self._others = others
+
+    def any(self, flags):
+        return tuple(a or b for a, b in zip(flags, self._others, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("others", "code"),
+    [
+        ((True, False, False), cli.EXIT_PREEMPTED),
+        ((False, True, False), cli.EXIT_INTERRUPTED),
+        ((False, False, False), cli.EXIT_OK),
+    ],
+)
+def test_signal_of_another_worker_stops_this_one(others, code):
+    with training._Signals(Team(*others)) as signals:
+        assert not signals.agree(late=False)
+    assert signals.exit_code == code
+
+
+def test_own_signal_counts_when_all_know_of_it():
+    with training._Signals(Team(False, False, True)) as signals:
+        signal.raise_signal(signal.SIGTERM)
+        assert signals.received is None
+        assert signals.agree(late=False)
+    assert signals.exit_code == cli.EXIT_PREEMPTED

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metagan import learner as learners
-from tf_metagan import packed, registry
+from tf_metagan import packed, registry, workers
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config
 from tf_metagan.core.inner import InnerRule
@@ -82,15 +82,19 @@ def set_graph_options() -> None:
 
 
 def make_strategy(settings: Settings) -> tf.distribute.Strategy:
-    """Return the strategy that --strategy names.
+    """Return the strategy that --strategy names; call before TensorFlow works.
 
     Args:
       settings: takes strategy.
 
     Raises:
-      ValueError: mirrored was asked for and there is but one device.
+      ValueError: mirrored was asked for and there is but one device, or
+        multiworker and TF_CONFIG does not say who takes part.
+      OSError: the address of this worker is in use.
     """
     name = settings.take("strategy")
+    if name == "multiworker":
+        return workers.connect(workers.read_place(os.environ))
     gpus = tf.config.list_logical_devices("GPU")
     devices = gpus or tf.config.list_logical_devices("CPU")
     if name == "mirrored" and len(devices) < 2:
@@ -297,6 +301,7 @@ def make_learner(
         ),
         strategy=strategy,
         split=json.dumps(split._asdict()) if split else "",
+        saves=workers.Team(strategy).is_chief,
     )
 
 

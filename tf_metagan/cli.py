@@ -25,6 +25,7 @@ EXIT_USAGE = 1
 EXIT_DATA = 2
 EXIT_DIVERGED = 3
 EXIT_PREEMPTED = 42
+EXIT_LOST = 43
 EXIT_INTERRUPTED = 130
 
 _HELP = ("--help", "-help", "-h", "--helpshort", "--helpfull")
@@ -42,6 +43,7 @@ _CODES = (
     (EXIT_DATA, "a file cannot be read or written"),
     (EXIT_DIVERGED, "a metric is not finite"),
     (EXIT_PREEMPTED, "told to stop by SIGTERM; state saved"),
+    (EXIT_LOST, "another worker is gone; to be started again"),
     (EXIT_INTERRUPTED, "interrupted from the keyboard"),
 )
 
@@ -64,6 +66,10 @@ class _Common:
         section="Every command",
         choices=(-1, 0, 1),
     )
+
+
+class LostWorkerError(ConnectionError):
+    """Another process of the same job has died."""
 
 
 class Command(NamedTuple):
@@ -124,6 +130,8 @@ def run(command: Command, argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except FloatingPointError as error:
         return _report(error, EXIT_DIVERGED, command, verbosity=verbosity)
+    except LostWorkerError as error:
+        return _report(error, EXIT_LOST, command, verbosity=verbosity)
     except OSError as error:
         return _report(error, EXIT_DATA, command, verbosity=verbosity)
     except (ValueError, ImportError) as error:

@@ -122,10 +122,11 @@ class Config:
     )
     strategy: str = setting(
         "auto",
-        "Devices: the first one, all GPUs of this machine (mirrored), or auto "
-        "= mirrored when there is more than one GPU.",
+        "Devices: the first one, all GPUs of this machine (mirrored), all of "
+        "several machines (multiworker, which TF_CONFIG describes), or auto = "
+        "mirrored when there is more than one GPU.",
         section=RUN,
-        choices=("auto", "one", "mirrored"),
+        choices=("auto", "one", "mirrored", "multiworker"),
     )
     inter_op_threads: int | None = setting(
         None,

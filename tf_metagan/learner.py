@@ -38,6 +38,7 @@ class Learner:
         meta_step: tf.Variable | None = None,
         seed: int = 0,
         split: str = "",
+        saves: bool = True,
     ):
         """Take over variables and build the optimisers' own.
 
@@ -54,6 +55,7 @@ class Learner:
           meta_step: int64 counter to go on with; a new one at 0 if None.
           seed: of the run; saved and checked, not used.
           split: text form of the class split; saved and checked, not used.
+          saves: whether `save` writes; of several processes one does.
 
         Raises:
           ValueError: an inner quantity has no optimiser.
@@ -72,6 +74,7 @@ class Learner:
         self._fixed = {"seed": tf.Variable(seed, dtype=tf.int64)}
         self._fixed["split"] = tf.Variable(split)
         self._renew = renew
+        self._saves = saves
         self._phase = 0
         self._prepare(optimizers, rate_optimizers or {})
         items = self._items()
@@ -231,12 +234,14 @@ class Learner:
         self.meta_step.assign_add(1)
 
     def save(self, manager: tf.train.CheckpointManager) -> str:
-        """Write a checkpoint and return its path.
+        """Write a checkpoint and return its path, where this process saves.
 
         Raises:
           OSError: it cannot be written; earlier checkpoints are untouched.
         """
         step = int(self.meta_step.numpy())
+        if not self._saves:
+            return f"{manager.directory}/ckpt-{step}"
         try:
             with _quiet():
                 return manager.save(checkpoint_number=step)

@@ -278,6 +278,25 @@ class Report:
         return (time.monotonic() - begun) / done * left
 
 
+class Silence:
+    """Takes what a `Report` takes and records nothing: of further workers."""
+
+    def __enter__(self) -> "Silence":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def describe(self, values: Mapping[str, Any]) -> None:
+        """Take the settings of the run."""
+
+    def train(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Take what was measured in training."""
+
+    def say(self, text: str) -> None:
+        """Take a line for people."""
+
+
 def _bar(stream: TextIO, start: int, end: int) -> Any:
     """Return a progress bar, or None where nobody would see it move."""
     if not stream.isatty() or logging.get_verbosity() < logging.INFO:

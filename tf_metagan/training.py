@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_metagan import assembly, cli, panel, replay, report
+from tf_metagan import assembly, cli, panel, replay, report, workers
 from tf_metagan import learner as learners
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config, new_logdir
@@ -52,6 +52,15 @@ _FREE = (
     "parallel_tasks",
 )
 
+# What may differ between the workers of one job.
+_LOCAL = (
+    "logdir",
+    "data_dir",
+    "image_folder",
+    "inter_op_threads",
+    "intra_op_threads",
+)
+
 _EXIT_CODES = types.MappingProxyType(
     {
         signal.SIGTERM: cli.EXIT_PREEMPTED,
@@ -70,11 +79,28 @@ def train(settings: Settings[Config]) -> int:
       The exit code of the command: 0, 42 or 130.
 
     Raises:
+      cli.LostWorkerError: another worker of the job died.
       ValueError, OSError: settings or files are not usable.
       FloatingPointError: training diverged; the state is kept for replay.
     """
     settings = assembly.with_algorithm_defaults(settings)
     assembly.configure_runtime(settings)
+    strategy = assembly.make_strategy(settings)
+    with workers.noticing_losses():
+        return _train(settings, strategy, workers.Team(strategy))
+
+
+def _train(
+    settings: Settings[Config],
+    strategy: tf.distribute.Strategy,
+    team: workers.Team,
+) -> int:
+    """Train on these devices, as one of these workers."""
+    if team.addresses and not settings.config.logdir:
+        raise ValueError(
+            "--strategy=multiworker came without --logdir; expected a folder "
+            "that all workers see, for checkpoints to go on from. Name one."
+        )
 
     # Data: classes, their division; the rule; the streams of episodes.
     images = assembly.load_images(settings)
@@ -101,7 +127,7 @@ def train(settings: Settings[Config]) -> int:
     )
 
     # The variables that the meta-learning rule learns.
-    strategy = assembly.make_strategy(settings)
+    team.require_same(_shared(config, split))
     begun = settings.take("init_from")
     learner = assembly.make_learner(
         settings,
@@ -124,6 +150,9 @@ def train(settings: Settings[Config]) -> int:
     if latest:
         learner.restore(latest)
         logging.info("going on from %s", latest)
+    team.require_same(
+        {"checkpoint in --logdir": str(latest and learner.meta_step.numpy())}
+    )
     settings.check_all_used()
     logging.info("%s", _summary(learner, split, sampler.num_kinds))
     if config.dry_run:
@@ -135,30 +164,49 @@ def train(settings: Settings[Config]) -> int:
     logdir = config.logdir or new_logdir(
         dataset=config.dataset, algo=config.algo
     )
-    os.makedirs(logdir, exist_ok=True)
     manager = learner.manager(
         os.path.join(logdir, assembly.CHECKPOINTS), keep=config.keep_checkpoints
     )
-    settings.save(
-        logdir, command="tf_metagan.train", devices=_devices(strategy)
-    )
-    data.save_split(split, os.path.join(logdir, assembly.SPLIT_FILE))
+    if team.is_chief:
+        os.makedirs(logdir, exist_ok=True)
+        settings.save(
+            logdir,
+            command="tf_metagan.train",
+            devices=team.addresses or _devices(strategy),
+        )
+        data.save_split(split, os.path.join(logdir, assembly.SPLIT_FILE))
 
     # The loop.
-    view = make_panel(config, algorithm, unseen)
+    view = make_panel(config, algorithm, unseen) if team.is_chief else None
     start = int(learner.meta_step.numpy())
     end = config.meta_steps if algorithm.learns else start
-    with report.Report(logdir, start_step=start, meta_steps=end) as log:
+    with (
+        report.Report(logdir, start_step=start, meta_steps=end)
+        if team.is_chief
+        else report.Silence()
+    ) as log:
         log.describe(vars(config))
-        with _Signals() as signals:
+        with _Signals(team) as signals:
             _loop(config, learner, sampler, manager, log, view, signals, end)
         step = int(learner.meta_step.numpy())
         if not latest or step > start:
             learner.save(manager)
         if not signals.received:
-            path = log.image(step, view.picture(learner.averaged()))
+            path = _show(log, view, step, learner)
             log.say(f"{step} meta-steps done, picture: {path}")
     return signals.exit_code
+
+
+def _shared(config: Config, split: data.Split) -> dict[str, str]:
+    """Return what all workers of a job must agree on."""
+    settings = {k: v for k, v in vars(config).items() if k not in _LOCAL}
+    return {"settings": repr(settings), "classes": repr(split)}
+
+
+def _show(log, view, step: int, learner: Learner) -> str | None:
+    """Draw a picture and return its path, where this worker draws."""
+    weights = learner.averaged()  # may make variables: work of all workers
+    return log.image(step, view.picture(weights)) if view else None
 
 
 def _loop(
@@ -174,12 +222,13 @@ def _loop(
     good = replay.Known(step, learner.snapshot())
     began = time.monotonic()
     logged = step, began
-    stop = step >= end or signals.received
+    stop, late = step >= end, False
     while not stop:
         metrics = learner.step(next(tasks))
         step += 1
         seconds = time.monotonic() - began
-        late = config.max_seconds and seconds > config.max_seconds
+        late = bool(config.max_seconds and seconds > config.max_seconds)
+        late = signals.agree(late)
         stop = step == end or signals.received or late
         to_log = step % config.log_every == 0 or step == end
         to_save = step % config.checkpoint_every == 0
@@ -204,7 +253,7 @@ def _loop(
         if to_save:
             learner.save(manager)
         if to_show:
-            log.image(step, view.picture(learner.averaged()))
+            _show(log, view, step, learner)
         if late:
             log.say(f"--max_seconds is over at meta-step {step}")
 
@@ -353,15 +402,39 @@ def _devices(strategy) -> list[str]:
 
 
 class _Signals:
-    """Turns SIGTERM and SIGINT into a flag while training runs."""
+    """Turns SIGTERM and SIGINT into a flag while training runs.
 
-    def __init__(self):
+    Attributes:
+      received: the signal to stop for; with several workers, one that all of
+        them know of.
+    """
+
+    def __init__(self, team: workers.Team):
         self.received = None
+        self._team = team
+        self._own = None
         self._before = {}
 
     @property
     def exit_code(self) -> int:
         return _EXIT_CODES.get(self.received, cli.EXIT_OK)
+
+    def agree(self, late: bool) -> bool:
+        """Tell the other workers what arrived here, and be told.
+
+        Args:
+          late: whether the time of this worker is over.
+
+        Returns:
+          Whether the time of any worker is over.
+        """
+        numbers = tuple(_EXIT_CODES)
+        *arrived, late = self._team.any(
+            [*(number == self._own for number in numbers), late]
+        )
+        found = (n for n, here in zip(numbers, arrived, strict=True) if here)
+        self.received = next(found, None)
+        return late
 
     def __enter__(self) -> "_Signals":
         for number in _EXIT_CODES:
@@ -374,4 +447,4 @@ class _Signals:
 
     def _receive(self, number, frame) -> None:
         del frame
-        self.received = signal.Signals(number)
+        self._own = signal.Signals(number)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests import problems
-from tf_metagan.core import rng, tree
+from tf_metagan.core import reverse, rng, tree
 from tf_metagan.core.rollout import Turn
 from tf_metagan.gan.game import Game, Outcome
 from tf_metagan.types import Vars
@@ -214,6 +214,21 @@ def test_while_in_a_graph_equals_unrolled_without(algo):
     ours = problems.traced(loop, vars, batch)
     theirs = unrolled.meta_gradients(vars, batch, problems.STEP)
     for a, b in zip(ours, theirs, strict=True):
+        assert problems.distance(a, b) < EXACT
+
+
+def test_states_found_once_more_change_nothing(monkeypatch):
+    """Segments of three, three and one."""
+    k = 7
+
+    def found(many):
+        monkeypatch.setattr(reverse, "_MANY_STEPS", many)
+        algorithm = problems.build("maml", inner="momentum", inner_steps=k)
+        vars, batch = problems.start(algorithm), problems.tasks(algorithm)
+        return problems.traced(algorithm, vars, batch)
+
+    whole, segments = found(k), found(1)
+    for a, b in zip(segments, whole, strict=True):
         assert problems.distance(a, b) < EXACT
 
 

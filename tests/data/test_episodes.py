@@ -417,7 +417,7 @@ def test_elastic_classes_bends_each_task_and_each_other_its_own_way(arrows):
 
 def test_sampler_keeps_only_images_of_its_classes(source):
     episodes = sampler(source, classes=[3, 7])
-    assert episodes._images.shape[0] == 32
+    assert episodes._shelf._images.shape[0] == 32
 
 
 def test_too_many_shots_name_the_class_and_the_way_out(numbered):

@@ -192,6 +192,40 @@ def test_large_folders_are_decoded_once(root, tmp_path, monkeypatch):
     assert len(list(kept.iterdir())) == 2
 
 
+def test_folder_larger_than_memory_stays_in_its_file(
+    root, tmp_path, monkeypatch
+):
+    three_classes(root)
+    small = load(root)
+    monkeypatch.setattr(folder, "_MANY", 9)
+    monkeypatch.setattr(cache, "MAPPED_BYTES", 100)
+    with monkeypatch.context() as held:
+        held.setattr(np, "stack", None)  # never all of them at once
+        large = load(root, cache_dir=str(tmp_path))
+    assert isinstance(large.images, np.memmap)
+    assert not isinstance(small.images, np.memmap)
+    np.testing.assert_array_equal(large.images, small.images)
+    for part in ("first", "label"):
+        np.testing.assert_array_equal(
+            getattr(large, part), getattr(small, part)
+        )
+    assert large.name == small.name
+    with monkeypatch.context() as broken:
+        broken.setattr(picture_files, "read", None)  # decodes no more
+        again = load(root, cache_dir=str(tmp_path))
+    np.testing.assert_array_equal(again.images, small.images)
+
+
+def test_broken_picture_leaves_no_half_file(root, tmp_path, monkeypatch):
+    three_classes(root)
+    monkeypatch.setattr(folder, "_MANY", 9)
+    monkeypatch.setattr(cache, "MAPPED_BYTES", 100)
+    (root / "b" / "two" / "3.png").write_bytes(b"broken")
+    with pytest.raises(OSError, match=r"two/3\.png"):
+        load(root, cache_dir=str(tmp_path / "kept"))
+    assert not list((tmp_path / "kept").glob("*"))
+
+
 def test_small_folders_are_not_kept(root, tmp_path):
     three_classes(root)
     load(root, cache_dir=str(tmp_path / "kept"))

@@ -9,9 +9,14 @@ with the adjoint a_p = dM_p/ds_i,
 only the states s_i are stored; each step is computed a second time when its
 transposed Jacobian is needed. Memory beyond one step is k times the size of
 the weights and statistics instead of k times the activations.
+
+With many steps only the states at the beginnings of about sqrt(k) segments are
+stored, and those within a segment found once more when the sweep is there:
+memory grows with 2 sqrt(k), for one more run of the inner loop.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -20,6 +25,8 @@ from tf_metagan.core import rollout as rollouts
 from tf_metagan.core import tree
 from tf_metagan.core.rollout import Carry, Rollout, Task
 from tf_metagan.types import Vars
+
+_MANY_STEPS = 16
 
 
 class Free(NamedTuple):
@@ -141,19 +148,15 @@ def meta_gradient(
             adjoints, metrics = pull_back(index, taped.pop(), adjoints)
             log = rollouts.note(log, index, metrics)
     else:
-        carry, stored = _forward(rollout, vars, task, steps, start)
 
-        def body(index, adjoints, log):
-            before = _read(stored, start, index)
+        def back(index, before, adjoints, log):
             taped = forward(before, index)
             adjoints, metrics = pull_back(index, taped, adjoints)
-            return index - 1, adjoints, rollouts.note(log, index, metrics)
+            return adjoints, rollouts.note(log, index, metrics)
 
-        _, adjoints, log = tf.while_loop(
-            lambda index, adjoints, log: index >= 0,
-            body,
-            (tf.constant(steps - 1), adjoints, log),
-            parallel_iterations=1,
+        run = functools.partial(_forward, rollout, vars, task)
+        carry, adjoints, log = _there_and_back(
+            run, back, start, steps, adjoints, log
         )
     grads = _finish(rollout, vars, adjoints)
     return grads, rollout.assemble(vars, carry), log
@@ -224,24 +227,105 @@ def _mixed(parts, mix):
     )
 
 
-def _forward(rollout: Rollout, vars: Vars, task: Task, steps: int, start):
-    """Run the inner loop and store the state before every step."""
-    leaves = tf.nest.flatten(start)
+def _there_and_back(run, back, start: Carry, steps: int, adjoints, log):
+    """Run the inner loop, then sweep backwards over its steps.
+
+    Args:
+      run: (carry, first, end, size=, every=) as `_forward`.
+      back: (index, carry before the step, adjoints, log) -> (adjoints, log).
+      start: of the task.
+      steps: k.
+      adjoints: to begin with.
+      log: to note metrics in.
+
+    Returns:
+      (Carry after the last step, adjoints, log).
+    """
+
+    def sweep(states, first, end, adjoints, log):
+        def body(index, adjoints, log):
+            before = _read(states, start, index - first)
+            return index - 1, *back(index, before, adjoints, log)
+
+        _, adjoints, log = tf.while_loop(
+            lambda index, adjoints, log: index >= first,
+            body,
+            (tf.convert_to_tensor(end - 1, tf.int32), adjoints, log),
+            parallel_iterations=1,
+        )
+        return adjoints, log
+
+    if steps <= _MANY_STEPS:
+        carry, states = run(start, 0, steps, size=steps)
+        return carry, *sweep(states, 0, steps, adjoints, log)
+
+    length = math.isqrt(steps - 1) + 1
+    number = math.ceil(steps / length)
+    carry, begins = run(start, 0, steps, size=number + 1, every=length)
+
+    def segment(place, adjoints, log):
+        first = place * length
+        end = tf.minimum(first + length, steps)
+        before = _read(begins, start, place)
+        _, states = run(before, first, end, size=length)
+        return place - 1, *sweep(states, first, end, adjoints, log)
+
+    _, adjoints, log = tf.while_loop(
+        lambda place, adjoints, log: place >= 0,
+        segment,
+        (tf.constant(number - 1), adjoints, log),
+        parallel_iterations=1,
+    )
+    return carry, adjoints, log
+
+
+def _forward(
+    rollout: Rollout,
+    vars: Vars,
+    task: Task,
+    carry,
+    first,
+    end,
+    *,
+    size,
+    every=1,
+):
+    """Run the inner loop and store the state before every `every`-th step.
+
+    Args:
+      rollout: the inner loop.
+      vars: meta-weights.
+      task: images and seed.
+      carry: before step `first`.
+      first: number of the first step.
+      end: number of the step after the last.
+      size: at least the number of states to store, and one more if `every` is
+        not 1.
+      every: distance between the steps whose states are stored.
+
+    Returns:
+      (Carry after the last step, arrays that `_read` reads).
+    """
     arrays = tuple(
         tf.TensorArray(
-            x.dtype, steps, element_shape=x.shape, clear_after_read=False
+            x.dtype, size, element_shape=x.shape, clear_after_read=False
         )
-        for x in leaves
+        for x in tf.nest.flatten(carry)
     )
 
     def visit(index, before, moved, arrays):
         del moved
+        # Steps between two that are stored go to the later one's place, which
+        # then is written last.
+        place = (index - first + every - 1) // every
         return tuple(
-            array.write(index, x)
+            array.write(place, x)
             for array, x in zip(arrays, tf.nest.flatten(before), strict=True)
         )
 
-    return rollout.scan(vars, task, steps, visit, arrays)
+    return rollout.scan(
+        vars, task, end, visit, arrays, first=first, carry=carry
+    )
 
 
 def _read(arrays, like: Carry, index) -> Carry:

@@ -233,17 +233,29 @@ class Rollout:
         return (*(f"{p.upper()}_loss" for p in shown), *self.game.metrics)
 
     def scan(
-        self, vars: Vars, task: Task, steps, visit, extra, *, unrolled=False
+        self,
+        vars: Vars,
+        task: Task,
+        steps,
+        visit,
+        extra,
+        *,
+        unrolled=False,
+        first=0,
+        carry: Carry | None = None,
     ):
-        """Take `steps` inner steps and fold `visit` over them.
+        """Take inner steps and fold `visit` over them.
 
         Args:
           vars: the task's starting point.
           task: images and seed.
-          steps: number of steps; an int32 tensor where not unrolled.
+          steps: number of the step before which to end; an int32 tensor where
+            not unrolled.
           visit: (index, carry before, Moved, extra) -> extra.
           extra: loop-carried structure of tensors or TensorArrays.
           unrolled: write the loop out in the graph; `steps` is an int then.
+          first: number of the step to begin with.
+          carry: before that step; the start of the task if None.
 
         Returns:
           (Carry after the last step, extra).
@@ -253,15 +265,16 @@ class Rollout:
             moved = self.step(vars, carry, index, task)
             return index + 1, moved.carry, visit(index, carry, moved, extra)
 
-        carry = self.begin(vars)
+        if carry is None:
+            carry = self.begin(vars)
         if unrolled:
-            for index in range(steps):
+            for index in range(first, steps):
                 _, carry, extra = body(tf.constant(index), carry, extra)
             return carry, extra
         _, carry, extra = tf.while_loop(
             lambda index, carry, extra: index < steps,
             body,
-            (tf.constant(0), carry, extra),
+            (tf.convert_to_tensor(first, tf.int32), carry, extra),
             parallel_iterations=1,
         )
         return carry, extra

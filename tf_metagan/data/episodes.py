@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_metagan.core import rng
-from tf_metagan.data import base, draws, warp
+from tf_metagan.data import base, draws, shelves, warp
 from tf_metagan.types import TaskBatch
 
 # What is random about a slot; the place in this list is its stream.
@@ -79,7 +79,7 @@ class EpisodeSampler:
       rotate_classes: let each class, turned counter-clockwise by r times 90
         degrees, be a class of its own with the label
         class id + r * (largest class id of the data set + 1). Costs four
-        times the memory.
+        times the memory, unless the images are mapped from a file.
       elastic: root mean square, in pixels, of a smooth random displacement of
         every image; 0 is off.
       elastic_classes: the same for a displacement that all images of a task
@@ -155,17 +155,11 @@ class EpisodeSampler:
         if others:
             self._other_kinds = _kinds(kept, other_classes, turns=self._turns)
             self._own_place = _places(self._kinds, self._other_kinds)
-        images = np.concatenate(
-            [base.images_of(class_images, label) for label in kept]
-        )
-        self._count = len(images)
         with tf.device("CPU:0"):
-            self._images = tf.concat(
-                [np.rot90(images, r, axes=(1, 2)) for r in range(self._turns)],
-                axis=0,
-            )
+            self._shelf = shelves.make(class_images, kept, turns=self._turns)
+            self._count = self._shelf.count
             self._size = tf.constant(size, tf.int64)
-            self._first = tf.constant(np.cumsum(size) - size, tf.int64)
+            self._first = tf.constant(self._shelf.first, tf.int64)
             self._label = tf.constant(kept, tf.int64)
 
     @property
@@ -374,7 +368,7 @@ class EpisodeSampler:
         self, places: tf.Tensor, knots: tf.Tensor | float, height
     ) -> tf.Tensor:
         """Fetch images [..., H, W, C], convert and distort them."""
-        images = tf.gather(self._images, places)
+        images = self._shelf.gather(places)
         if height is not None:
             images = images[..., :height, :, :]
         images = tf.cast(images, self._dtype)

@@ -34,7 +34,8 @@ def load(
       channels: 1 for grey, 3 for colour; None for what the pictures are.
       image_folder: the outer folder.
       cache_dir: where the pictures of a large folder are kept decoded; None
-        for the user's cache.
+        for the user's cache. From 256 MB on they stay in that file and are
+        read as they are needed.
 
     Returns:
       ClassImages.
@@ -58,23 +59,35 @@ def load(
     if channels is None:
         channels = _common_channels(paths)
 
+    images = (
+        picture_files.read(path, image_size=image_size, channels=channels)
+        for path in paths
+    )
+    table = _table(classes, (image_size, image_size, channels))
+
     def build() -> base.ClassImages:
-        images = [
-            picture_files.read(path, image_size=image_size, channels=channels)
-            for path in paths
-        ]
-        sizes = [len(files) for files in classes.values()]
-        return base.group(
-            np.stack(images),
-            np.repeat(np.arange(len(sizes)), sizes),
-            name=dict(enumerate(classes)),
-        )
+        return table._replace(images=np.stack(list(images)))
 
     if len(paths) < _MANY:
         return build()
     stem = f"folder-{_fingerprint(paths)}-{image_size}x{channels}"
     file = cache.folder(cache_dir) / f"{stem}-f{cache.FORMAT}.npz"
+    if table.images.nbytes > cache.MAPPED_BYTES:
+        return cache.load_or_stream(file, table, images)
     return cache.load_or_build(file, build)
+
+
+def _table(
+    classes: dict[str, list[Path]], shape: tuple[int, int, int]
+) -> base.ClassImages:
+    """Return the classes beside images of the right shape that hold nothing."""
+    first = np.cumsum([0, *(len(files) for files in classes.values())])
+    return base.ClassImages(
+        images=np.broadcast_to(np.zeros([], np.uint8), (first[-1], *shape)),
+        first=first.astype(np.int64),
+        label=np.arange(len(classes)),
+        name=tuple(classes),
+    )
 
 
 def _classes(root: Path) -> Iterator[tuple[str, list[Path]]]:

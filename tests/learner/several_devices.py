@@ -1,4 +1,4 @@
-"""Meta-steps on one and on two devices, in a process of their own.
+"""Meta-steps on one and on several devices, in a process of their own.
 
 A failed collective operation leaves a process unusable, and logical devices
 must be made before TensorFlow starts; hence not a test file. Writes what it
@@ -17,6 +17,7 @@ from tf_metagan.core import tree
 from tf_metagan.learner import Learner
 
 TASKS = (3, 1, 4)
+MOST_DEVICES = 4
 
 
 class LocalMean(Learner):
@@ -78,16 +79,23 @@ def distance(one, two):
 
 def in_sync(learner):
     """Say whether all copies of every variable are the same."""
+    devices = learner.strategy.num_replicas_in_sync
     return all(
-        len(copies) == 2 and np.array_equal(copies[0], copies[1])
+        len(copies) == devices
+        and all(np.array_equal(copies[0], x) for x in copies[1:])
         for variable in learner._items().values()
         if hasattr(variable, "values")
         for copies in [[x.numpy() for x in variable.values]]
     )
 
 
-def run(name, strategy, folder):
-    """Compare one case on one and on two devices."""
+def run(case, folder):
+    """Compare one case, "name@devices", on one and on several devices."""
+    name, devices = case.split("@")
+    strategy = tf.distribute.MirroredStrategy(
+        [f"CPU:{i}" for i in range(int(devices))]
+    )
+    assert strategy.num_replicas_in_sync == int(devices)
     single = learner(name)
     mirrored = learner(name, strategy)
     found = {"weights": [], "metrics": [], "in_sync": []}
@@ -104,7 +112,7 @@ def run(name, strategy, folder):
         hasattr(x, "values") for x in mirrored._items().values()
     )
     paths = [
-        x.save(x.manager(f"{folder}/{name}{i}", keep=1))
+        x.save(x.manager(f"{folder}/{case}{i}", keep=1))
         for i, x in enumerate((single, mirrored))
     ]
     found["exchanged"] = []
@@ -117,15 +125,14 @@ def run(name, strategy, folder):
     return found
 
 
-def main(names, target):
-    """Run the named cases and write what they gave."""
+def main(cases, target):
+    """Run the cases and write what they gave."""
     cpu = tf.config.list_physical_devices("CPU")[0]
-    two = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(cpu, two)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    assert strategy.num_replicas_in_sync == 2
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * MOST_DEVICES
+    )
     folder = target.removesuffix(".json")
-    found = {name: run(name, strategy, folder) for name in names}
+    found = {case: run(case, folder) for case in cases}
     with open(target, "w") as file:
         json.dump(found, file)
 
