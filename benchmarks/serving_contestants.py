@@ -108,13 +108,14 @@ def prepare(run_name: str, folder: pathlib.Path, request: Request) -> dict:
       "graph_bytes", "weight_bytes", "mean_difference", "max_difference"}]}.
     """
     from tf_metagan import assembly, export, serve
-    from tf_metagan.exporting import write
+    from tf_metagan.exporting import forms, write
 
     assembly.set_graph_options()
     run = assembly.load_run(run_name)
     models = {}
     for weights in WEIGHTS:
-        terms = export.terms_of(export.ExportConfig(weights=weights), run)
+        config = export.ExportConfig(weights=weights)
+        terms = forms.of(run).terms(config, run)
         path = write.export(run, folder / weights, terms, examples=[])
         models[weights] = serve.load(str(path))
     exact = models["float32"]

@@ -1,6 +1,6 @@
 """What a run of internal learning makes of photographs it is given."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,7 +120,7 @@ def overview(
 
 
 def grid(
-    columns: dict[str, Sequence[np.ndarray]], given: Sequence[Photograph]
+    columns: Mapping[str, Sequence[np.ndarray]], given: Sequence[Photograph]
 ) -> np.ndarray:
     """Set images of several heights beside each other.
 

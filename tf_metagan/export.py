@@ -6,7 +6,6 @@ The command line only; exporting/write.py tells the story.
 import dataclasses
 import os
 import sys
-from typing import Any
 
 from tf_metagan import cli, evaluate
 from tf_metagan.evaluation.protocol import Protocol
@@ -16,6 +15,8 @@ from tf_metagan.settings import Settings
 _WHAT = "What to export"
 _REQUEST = "Requests: what they may ask for, and what they get by default"
 _CARD = "Model card"
+# The others depend on the run, see exporting/form.py.
+_TAKEN = ("run", "output", "weights", "images", "data_dir", "image_folder")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,16 +52,17 @@ class ExportConfig:
         unit="steps",
         interval="[0, inf)",
     )
-    default_samples: int = setting(
-        64,
-        "Images to draw for a request that does not say.",
+    default_samples: int | None = setting(
+        None,
+        "Images to draw for a request that does not say. None: 64, or 16 of a "
+        "photograph.",
         section=_REQUEST,
         unit="images",
         interval="[1, inf)",
     )
     max_images: int = setting(
         64,
-        "Support images of a request.",
+        "Support images of a request, or its photographs.",
         section=_REQUEST,
         unit="images",
         interval="[1, 100000]",
@@ -101,6 +103,20 @@ class ExportConfig:
         unit="tasks",
         interval="[1, 10000]",
     )
+    max_side: int = setting(
+        2048,
+        "Width and height of what is drawn of a photograph.",
+        section=_REQUEST,
+        unit="pixels",
+        interval="[16, 16384]",
+    )
+    max_sample_pixels: int = setting(
+        2**22,
+        "Pixels of all samples of photographs together.",
+        section=_REQUEST,
+        unit="pixels",
+        interval="[256, 1000000000]",
+    )
     images: tuple[str, ...] = setting(
         (),
         "PNG or JPEG files, or one folder of them, for the picture. None: "
@@ -130,12 +146,11 @@ class ExportConfig:
 def main(settings: Settings[ExportConfig]) -> int:
     """Export; TensorFlow is imported here, so that --help is instant."""
     from tf_metagan import assembly
-    from tf_metagan.exporting import examples, write
-    from tf_metagan.exporting import terms as terms_lib
+    from tf_metagan.exporting import examples, forms, write
 
-    for name in vars(settings.config):
-        settings.take(name)
     config = settings.config
+    for name in _TAKEN:
+        settings.take(name)
     if config.run is None or config.output is None:
         missing = "--run" if config.run is None else "--output"
         raise ValueError(
@@ -145,11 +160,13 @@ def main(settings: Settings[ExportConfig]) -> int:
         )
     assembly.set_graph_options()
     run = assembly.load_run(config.run)
-    assembly.require_steps(run, "tf_metagan.export")
-    terms = terms_of(config, run)
-    terms_lib.check(terms)
+    form = forms.of(run)
+    for name in form.asked:
+        settings.take(name)
+    terms = form.terms(config, run)
+    terms.check()
     if config.images:
-        shown = examples.of_files(run, config.images[: config.max_images])
+        shown = form.load(run, config.images[: config.max_images])
         source = "not of its training"
     else:
         shown = examples.of_run(
@@ -177,46 +194,11 @@ def results_of(run: str) -> str:
     return os.path.dirname(evaluate.results_folder(run, Protocol()))
 
 
-def terms_of(config: ExportConfig, run: Any) -> Any:
-    """Return the `exporting.terms.Terms` of an export.
-
-    Args:
-      config: the settings.
-      run: an `assembly.Run`; gives sizes and the number of steps.
-    """
-    from tf_metagan.exporting.terms import Defaults, Limits, Terms
-
-    trained = run.settings.config
-    steps = config.default_steps
-    if steps is None:
-        steps = trained.adapt_steps
-    if steps is None:
-        steps = trained.inner_steps
-    work = config.max_step_images
-    if work is None:
-        work = max(1, config.max_steps) * trained.adaptation_batch
-    size = trained.image_size
-    return Terms(
-        image_shape=(size, size, trained.channels or 1),
-        batch_size=trained.adaptation_batch,
-        limits=Limits(
-            images=config.max_images,
-            steps=config.max_steps,
-            samples=config.max_samples,
-            step_images=work,
-            pixels=config.max_pixels,
-            tasks=config.max_tasks,
-        ),
-        defaults=Defaults(steps=steps, samples=config.default_samples),
-        weights=config.weights,
-    )
-
-
 COMMAND = cli.Command(
     module="tf_metagan.export",
-    purpose="Write a trained run as a SavedModel that adapts to images and "
-    "samples, for TensorFlow Serving, for programs in C and for TensorFlow "
-    "pipelines. It needs neither this package nor Keras.",
+    purpose="Write a trained run as a SavedModel that adapts to images, or to "
+    "a photograph, and samples, for TensorFlow Serving, for programs in C and "
+    "for TensorFlow pipelines. It needs neither this package nor Keras.",
     examples=(
         "python -m tf_metagan.export --run=runs/demo "
         "--output=export/models/demo",

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tf_metagan.serving import listening
+from tf_metagan.serving import drawing, listening
 from tf_metagan.serving.model import (
     FORMAT,
     INFO_FILE,
     Adapted,
     Answer,
+    Blend,
     Endpoint,
     Model,
     explain,
@@ -28,6 +29,7 @@ __all__ = [
     "INFO_FILE",
     "Adapted",
     "Answer",
+    "Blend",
     "Endpoint",
     "Model",
     "connect",
@@ -51,6 +53,18 @@ three ways:
       be a server for development, with the REST protocol of TensorFlow Serving
 """
 
+# What a model is asked; to which means what, drawing.py knows.
+_ASKED = (
+    "num_samples",
+    "steps",
+    "width",
+    "height",
+    "random_from",
+    "other",
+    "strength",
+    "seed",
+)
+
 # {what is done: (flags it needs, flags it may have)}
 _MODES = {
     "listen": (
@@ -59,11 +73,11 @@ _MODES = {
     ),
     "server": (
         ("server", "model_name", "images"),
-        ("output", "num_samples", "steps", "seed", "time_limit"),
+        ("output", *_ASKED, "time_limit"),
     ),
     "model": (
         ("model", "images"),
-        ("output", "num_samples", "steps", "seed"),
+        ("output", *_ASKED),
     ),
 }
 
@@ -134,16 +148,13 @@ def _draw(words: argparse.Namespace) -> None:
     else:
         seconds = words.time_limit or _SECONDS
         endpoint = connect(words.server, words.model_name, seconds=seconds)
-    answer = endpoint.adapt_and_sample_bytes(
-        read_images(words.images),
-        num_samples=words.num_samples,
-        steps=words.steps,
-        seed=words.seed,
-    )
+    given = {name: getattr(words, name) for name in _ASKED}
+    asked = {k: v for k, v in given.items() if v is not None}
+    drawn = drawing.draw(endpoint, words.images, asked)
     output = words.output or "samples.png"
     with open(output, "wb") as file:
-        file.write(grid(answer.samples))
-    sys.stdout.write(f"{len(answer.samples)} samples: {output}\n")
+        file.write(drawn.picture)
+    sys.stdout.write(f"{drawn.number} samples: {output}\n")
 
 
 def _listen(words: argparse.Namespace) -> None:
@@ -194,7 +205,8 @@ def _check_flags(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tf_metagan.serve",
-        description="Adapt an exported model to images and draw more of them.",
+        description="Give images or photographs to an exported model and draw "
+        "more of them.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -204,10 +216,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--server", help="address of a running server, http:// or grpc://")
     add("--listen", help="address to serve at, as 127.0.0.1:8501")
     add("--model_name", help="of the model on a server")
-    add("--images", help="folder of PNG or JPEG files")
+    add("--images", help="folder of PNG or JPEG files, or one file")
     add("--output", help="picture to write (samples.png)")
     for name in ("num_samples", "steps", "seed"):
         add(f"--{name}", type=int, help="that of the model, if not given")
+    for name in ("width", "height"):
+        add(f"--{name}", type=int, help="of samples of photographs, pixels")
+    add("--random_from", type=int, help="first scale with noise (0)")
+    add("--other", help="photograph to blend with, a PNG or JPEG file")
+    add("--strength", type=float, help="share of the other one (0.5)")
     add("--time_limit", type=_positive(float), help="seconds of a request (30)")
     limit = parser.add_argument_group("limits of --listen")
     add = limit.add_argument

@@ -19,6 +19,12 @@ def exemplar(tmp_path_factory):
     return _exemplar(tmp_path_factory.getbasetemp())
 
 
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """A run that models photographs."""
+    return _photographs(tmp_path_factory.getbasetemp())
+
+
 # Fixtures are made once for each folder that imports them, exports once.
 @functools.cache
 def _toy(base):
@@ -30,6 +36,11 @@ def _toy(base):
 def _exemplar(base):
     run = exports.toy_run(**exports.EXEMPLAR)
     return exports.export(run, base / "exemplar")
+
+
+@functools.cache
+def _photographs(base):
+    return exports.photograph_export(exports.photograph_run(), base)
 
 
 @pytest.fixture(scope="session")

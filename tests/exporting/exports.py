@@ -9,8 +9,14 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from tests import runs
 from tf_metagan import assembly, serve
+from tf_metagan import export as export_lib
 from tf_metagan.data import base as data
-from tf_metagan.exporting import card, write
+from tf_metagan.exporting import (
+    form,
+    forms,
+    photograph_terms,
+    write,
+)
 from tf_metagan.exporting.terms import Defaults, Limits, Terms
 
 SIZE = 16
@@ -56,7 +62,7 @@ def export(run, base, **changes) -> Export:
         run,
         base / "toy",
         terms,
-        examples=[card.Example("noise", images(3))],
+        examples=[form.Example("noise", images(3))],
     )
     return Export(run, terms, folder, serve.load(str(folder)))
 
@@ -65,6 +71,53 @@ def images(number, *, seed=0, shape=(SIZE, SIZE, 1)) -> np.ndarray:
     """Return images of noise: [number, H, W, C] in [-1, 1]."""
     draw = np.random.default_rng(seed)
     return draw.uniform(-1, 1, (number, *shape)).astype(np.float32)
+
+
+PHOTOGRAPHS = {
+    "algo": "internal",
+    "architecture": "pyramid",
+    "dataset": "landscapes",
+    "image_size": 24,
+    "smallest_size": 16,
+    "channels": 3,
+    "embedding": "small",
+    "embedding_size": 32,
+    "features": 4,
+    "width": 2,
+    "inner_steps": 1,
+    "inner_batch_size": 1,
+    "latent_size": 64,
+}
+
+
+def photograph_run(**changes) -> assembly.Run:
+    """Return a run of internal learning, freshly drawn, of three scales."""
+    run = toy_run(**{**PHOTOGRAPHS, **changes})
+    vars = run.vars
+    for _ in range(2):
+        vars = run.algorithm.next_phase(vars)
+    # As if reconstructions had been seen, so that there is noise.
+    seen = {
+        name: tf.ones_like(x) if name.startswith("amplitude") else x
+        for name, x in vars.state["g"].items()
+    }
+    vars = vars._replace(state={**vars.state, "g": seen})
+    split = data.Split("landscapes", 0, (0, 1), (2, 3), "none")
+    return run._replace(vars=vars, split=split)
+
+
+def photograph_export(run, base, **changes) -> Export:
+    """Export a run that models photographs, with small limits."""
+    form = forms.of(run)
+    terms = form.terms(export_lib.ExportConfig(), run)._replace(
+        limits=photograph_terms.Limits(
+            images=3, samples=40, pixels=4096, side=64, sample_pixels=2**17
+        ),
+        defaults=photograph_terms.Defaults(5),
+        **changes,
+    )
+    folder = write.export(run, base / "photographs", terms, examples=[])
+    return Export(run, terms, folder, serve.load(str(folder)))
 
 
 class Session:

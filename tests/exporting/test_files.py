@@ -15,6 +15,8 @@ from tf_metagan.evaluation import store
 from tf_metagan.exporting import (
     audit,
     card,
+    form,
+    forms,
     golden,
     record,
     warmup,
@@ -182,7 +184,7 @@ def test_golden_answer_is_given_again(toy):
 def test_warm_up_holds_a_record_for_each_hot_signature(toy):
     path = toy.folder / "assets.extra" / warmup.FILE
     records = [r.numpy() for r in tf.data.TFRecordDataset(str(path))]
-    requests = write.warm_requests(toy.model)
+    requests = write.warm_requests(toy.model, forms.of(toy.run))
     for content, (name, inputs) in zip(records, requests.items(), strict=True):
         # Equal but for the last bits of the images.
         expected = warmup.prediction_log("toy", name, inputs)
@@ -335,7 +337,7 @@ def test_a_failing_export_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_images_of_the_picture_may_be_absent(toy):
-    example = write._own_example(toy.model)
+    example = forms.of(toy.run).own_example(toy.model)
     assert example.images.shape == (8, 16, 16, 1)
     toy.model.adapt_and_sample(example.images)
     assert images(1).shape == (1, 16, 16, 1)
@@ -349,6 +351,6 @@ def test_unrelated_results_around_are_not_read(toy, tmp_path, monkeypatch):
         toy.run,
         tmp_path / "again",
         toy.terms,
-        examples=[card.Example("noise", images(3))],
+        examples=[form.Example("noise", images(3))],
     )
     assert (tmp_path / "again" / "1" / "model.json").exists()

@@ -126,7 +126,7 @@ def test_other_protocols_are_refused(server):
 def test_default_that_the_server_does_not_tell_must_be_given(remote):
     older = {
         name: type(signature).FromString(signature.SerializeToString())
-        for name, signature in remote._signatures.items()
+        for name, signature in remote.signatures.items()
     }
     for signature in older.values():
         signature.defaults.clear()

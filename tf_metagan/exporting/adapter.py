@@ -7,23 +7,20 @@ passes a gate of checks before anything is computed from it.
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from tf_metagan.exporting import batch, codecs, sentences
+from tf_metagan.exporting import batch, codecs, sentences, stored
 from tf_metagan.exporting.engine import Engine
+from tf_metagan.exporting.form import SERVING_DEFAULT
 from tf_metagan.exporting.layout import Layout
 from tf_metagan.exporting.terms import Terms
 from tf_metagan.types import Vars
-
-SERVING_DEFAULT = "serving_default"
 
 
 class Adapter(tf.Module):
     """Adapts to images and samples, within the terms of an export.
 
-    `signatures_of` names the functions; each is also an attribute of the
-    loaded SavedModel.
+    The functions are attributes, here and of the loaded SavedModel.
     """
 
     def __init__(self, algorithm: Any, vars: Vars, terms: Terms):
@@ -38,58 +35,13 @@ class Adapter(tf.Module):
           ValueError: a weight is not finite in the type it is stored in.
         """
         super().__init__(name="adapter")
-        stored = tf.nest.map_structure(lambda x: x.dtype, vars)
-        self.weights = _variables(vars, terms.weights)
-
-        def read() -> Vars:
-            values = tf.nest.pack_sequence_as(vars, list(self.weights))
-            return tf.nest.map_structure(tf.cast, values, stored)
-
+        self.weights, read = stored.keep(vars, terms.weights)
         engine = Engine(algorithm, read, terms)
         layout = Layout(vars)
         for name, function in _functions(engine, layout, terms).items():
             setattr(self, name, function)
         # A list would be wrapped by tf.Module into what JSON does not know.
-        self.describe_weights = layout.describe
-
-
-def signatures_of(adapter: Adapter) -> dict[str, Callable]:
-    """Return {name: tf.function} for `tf.saved_model.save`."""
-    return {
-        name: getattr(adapter, name)
-        for name in (
-            SERVING_DEFAULT,
-            "adapt_and_sample",
-            "adapt_and_sample_bytes",
-            "adapt_and_sample_batch",
-            "sample_prior",
-            "adapt",
-            "sample_adapted",
-        )
-    }
-
-
-def _variables(vars: Vars, weights: str) -> list[tf.Variable]:
-    """Make variables; only `params` are halved, on which precision is spent.
-
-    Learned rates and statistics are few, or as small as float16 cannot tell.
-    """
-    made = []
-    for part, players in zip(vars._fields, vars, strict=True):
-        half = part == "params" and weights != "float32"
-        for player, leaves in sorted(players.items()):
-            for leaf, value in sorted(leaves.items()):
-                name = f"{part}/{player}/{leaf}"
-                stored = tf.cast(value, weights) if half else value
-                array = np.asarray(tf.cast(stored, tf.float32))
-                if not np.isfinite(array).all():
-                    raise ValueError(
-                        f"{name} is not finite as {stored.dtype.name}; "
-                        "expected trained weights. Export an earlier "
-                        "checkpoint, or with --weights=float32."
-                    )
-                made.append(tf.Variable(stored, trainable=False, name=name))
-    return made
+        self.facts = lambda: {"weights": layout.describe()}
 
 
 def _functions(

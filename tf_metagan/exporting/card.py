@@ -2,80 +2,46 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import PIL.Image
 
-from tf_metagan import pictures
+from tf_metagan.exporting.form import Example, Form
 from tf_metagan.serve import Model
 
 FILE = "README.md"
 PICTURE = "samples.png"
 
-_SHOWN = 8  # samples beside each other
-
-
-class Example(NamedTuple):
-    """Something to adapt to.
-
-    Attributes:
-      name: what it shows.
-      images: [K, H, W, C] in [-1, 1].
-    """
-
-    name: str
-    images: np.ndarray
-
 
 def write(
-    folder: Path, model: Model, examples: list[Example], *, source: str
+    folder: Path,
+    model: Model,
+    form: Form,
+    examples: list[Example],
+    *,
+    source: str,
 ) -> None:
     """Write the card and its picture.
 
     Args:
       folder: to write to.
       model: loaded from there; draws the picture.
+      form: of the export.
       examples: one row of the picture each, with equally many images.
       source: where the examples are from.
     """
-    steps = model.info["defaults"]["steps"]
-    count = min(2 * _SHOWN, model.info["limits"]["samples"])
-
-    def drawn(number: int) -> np.ndarray:
-        return np.stack(
-            [
-                model.adapt_and_sample(
-                    example.images, steps=number, num_samples=count
-                ).samples.numpy()
-                for example in examples
-            ]
-        )
-
-    blocks = {
-        "given": np.stack([example.images for example in examples]),
-        "before adaptation": drawn(0),
-    }
-    if steps:
-        blocks[f"after {steps} steps"] = drawn(steps)
-    picture = pictures.grid(
-        blocks, [example.name for example in examples], per_line=_SHOWN
-    )
+    picture = form.picture(model, examples)
     PIL.Image.fromarray(picture).save(folder / PICTURE)
-    text = _text(model.info, source)
+    text = _text(model.info, form, source)
     (folder / FILE).write_text(text, encoding="utf-8")
 
 
-def _text(info: Mapping[str, Any], source: str) -> str:
-    image, limits = info["image"], info["limits"]
-    size = f"{image['height']}x{image['width']}x{image['channels']}"
+def _text(info: Mapping[str, Any], form: Form, source: str) -> str:
     versions = info["versions"]
-    defaults = info["defaults"]
     lines = [
         f"# {info['name']}, version {info['version']}",
         "",
-        f"A GAN that adapts to a handful of {size} images and draws more of "
-        "them.",
+        form.promise(info),
         "",
         f"![given images and samples]({PICTURE})",
         "",
@@ -91,19 +57,13 @@ def _text(info: Mapping[str, Any], source: str) -> str:
         f"| settings | {info['settings_hash']} |",
         f"| written by | tf_metagan {versions['tf-metagan']}, TensorFlow "
         f"{versions['tensorflow']} |",
-        f"| a request may hold | {limits['images']} images, {limits['steps']} "
-        f"steps, {limits['step_images']} steps times images of a step, "
-        f"{limits['samples']} samples, {limits['pixels']} pixels in a file, "
-        f"{limits['tasks']} tasks of {limits['row_samples']} samples in a "
-        "batch |",
-        f"| by default | {defaults['steps']} steps, "
-        f"{defaults['num_samples']} samples |",
+        *(f"| {name} | {value} |" for name, value in form.bounds(info).items()),
         "",
         *_metric_lines(info["metrics"]),
         "```python",
         ">>> from tf_metagan import serve",
         f'>>> model = serve.load("{info["name"]}")',
-        ">>> answer = model.adapt_and_sample(images, num_samples=16, seed=1)",
+        f">>> {form.usage()}",
         "```",
         "",
         "Images are float32 in [-1, 1]. TensorFlow 2.15.1 or later is enough; "

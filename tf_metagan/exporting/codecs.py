@@ -18,12 +18,13 @@ _DEPTH = 24  # where a PNG file says how many bits a value has
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 
-def inspect(files, *, pixels: int) -> tf.Tensor:
+def inspect(files, *, pixels: int, name: str = "image_bytes") -> tf.Tensor:
     """Check encoded images by what stands in their headers.
 
     Args:
       files: string [K], K >= 1.
       pixels: the most that one may have; it is not decoded before.
+      name: of the input.
 
     Returns:
       A sentence as in `sentences`, about the first bad file.
@@ -31,7 +32,7 @@ def inspect(files, *, pixels: int) -> tf.Tensor:
 
     def one(item):
         number, file = item
-        return sentences.first(*_header_sentences(number, file, pixels))
+        return sentences.first(*_header_sentences(name, number, file, pixels))
 
     found = tf.map_fn(
         one,
@@ -43,7 +44,7 @@ def inspect(files, *, pixels: int) -> tf.Tensor:
     return tf.strings.reduce_join(bad[:1])
 
 
-def _header_sentences(number, file, pixels: int):
+def _header_sentences(name: str, number, file, pixels: int):
     # Padded: the error of a short substring would carry the bytes themselves.
     start = tf.strings.substr(
         tf.strings.join([file, "\0" * _HEADER]), 0, _HEADER
@@ -69,13 +70,13 @@ def _header_sentences(number, file, pixels: int):
     return (
         sentences.unless(
             is_png | is_jpeg,
-            "image_bytes[",
+            f"{name}[",
             number,
             "] is neither a PNG nor a JPEG file; expected one of these",
         ),
         sentences.unless(
             fits,
-            "image_bytes[",
+            f"{name}[",
             number,
             "] has ",
             width,
@@ -85,7 +86,7 @@ def _header_sentences(number, file, pixels: int):
         ),
         sentences.unless(
             tf.not_equal(of_jpeg[2], 4),
-            "image_bytes[",
+            f"{name}[",
             number,
             "] is a JPEG file of four inks; expected grey or RGB",
         ),
@@ -111,11 +112,7 @@ def decode(files, image_shape) -> tf.Tensor:
     fit = fitting.strokes if channels == 1 else fitting.photograph
 
     def one(file):
-        picture = _opaque(file)
-        if channels == 1:
-            grey = tf.tensordot(picture, tf.constant(_LUMINANCE), 1)
-            picture = tf.round(grey)[..., tf.newaxis]
-        return (fit(picture, size) - 127.5) * (1 / 127.5)
+        return _to_range(fit(_levels(file, channels), size))
 
     return tf.map_fn(
         one,
@@ -123,6 +120,32 @@ def decode(files, image_shape) -> tf.Tensor:
         fn_output_signature=tf.TensorSpec(image_shape),
         parallel_iterations=1,
     )
+
+
+def decode_photograph(file, channels: int) -> tf.Tensor:
+    """Decode a file that `inspect` let pass and leave it as large as it is.
+
+    Args:
+      file: string scalar.
+      channels: 1 or 3.
+
+    Returns:
+      float32 [h, w, channels] in [-1, 1].
+    """
+    return _to_range(_levels(file, channels))
+
+
+def _to_range(levels) -> tf.Tensor:
+    return (levels - 127.5) * (1 / 127.5)
+
+
+def _levels(file, channels: int) -> tf.Tensor:
+    """Decode to [h, w, channels] whole levels 0 .. 255, opaque on white."""
+    picture = _opaque(file)
+    if channels == 1:
+        grey = tf.tensordot(picture, tf.constant(_LUMINANCE), 1)
+        picture = tf.round(grey)[..., tf.newaxis]
+    return picture
 
 
 def _opaque(file) -> tf.Tensor:

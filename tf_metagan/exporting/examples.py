@@ -1,30 +1,18 @@
 """Images to show what an exported model does."""
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
 
-from tf_metagan import assembly, sampling
+from tf_metagan import assembly
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config
 from tf_metagan.data import base as data
-from tf_metagan.exporting.card import Example
+from tf_metagan.exporting.form import Example
 
 _CLASSES = 4
 _SHOTS = 8
-
-
-def of_files(run: assembly.Run, images: Sequence[str]) -> list[Example]:
-    """Return the user's own pictures as one example.
-
-    Args:
-      run: whose size and channels they are brought to.
-      images: files or folders.
-    """
-    support = sampling.load_support(run, images, invert=False)
-    return [Example("", support)]
 
 
 def of_run(
@@ -56,8 +44,9 @@ def of_run(
     return [
         Example(
             images.name[row],
-            data.to_range(images.images[begin : begin + count]),
+            data.to_range(images.images[begin : begin + count, :height]),
         )
         for row in rows[:_CLASSES]
         for begin in [images.first[row]]
+        for height in [None if images.height is None else images.height[row]]
     ]

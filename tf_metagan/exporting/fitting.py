@@ -1,4 +1,4 @@
-"""`data.pixels.fit` as a graph: pictures of any size to the size wanted."""
+"""`data.pixels` as a graph: pictures of any size to the size wanted."""
 
 import tensorflow as tf
 
@@ -45,6 +45,27 @@ def photograph(picture, size: int) -> tf.Tensor:
     square = picture[top : top + side, left : left + side]
     fitted = _resize(square, tf.constant([size, size]), "lanczos3")
     return tf.ensure_shape(fitted, [size, size, picture.shape[-1]])
+
+
+def to_width(picture, width: int) -> tf.Tensor:
+    """Bring a photograph to a width and keep its aspect.
+
+    Args:
+      picture: float32 [h, w, c] in 0 .. 255.
+      width: wanted.
+
+    Returns:
+      float32 [height, width, c], whole levels 0 .. 255.
+    """
+    shape = tf.shape(picture)
+    height = height_at(width, shape[0], shape[1])
+    return _resize(picture, [height, width], "keyscubic")
+
+
+def height_at(width: int, height, full_width) -> tf.Tensor:
+    """Return `data.pixels.height_of` of a photograph's size, int32."""
+    aspect = tf.cast(height, tf.float64) / tf.cast(full_width, tf.float64)
+    return tf.maximum(1, tf.cast(aspect * width + 1e-9, tf.int32))
 
 
 def _resize(picture, shape, kernel: str) -> tf.Tensor:

@@ -1,9 +1,13 @@
 """A request with its answer, to tell whether another machine computes alike."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
+from tf_metagan.exporting.form import Form
 from tf_metagan.serve import Model
 
 FILE = "golden.npz"
@@ -11,39 +15,22 @@ TOLERANCE = 1e-3
 """By how much samples may differ, of a range of 2: other threads or another
 processor add in another order, and the inner optimiser enlarges that."""
 
-_IMAGES, _SAMPLES = 4, 8
 
-
-def write(path: Path, model: Model) -> None:
+def write(path: Path, model: Model, form: Form) -> None:
     """Ask a model for an answer and keep both.
-
-    The images are drawings of the model itself, so that no data set is needed
-    and none is given away.
 
     Args:
       path: file to write.
       model: loaded from what was just written.
+      form: of the export; its request gives no image of a data set away.
     """
-    limits = model.info["limits"]
-    images = model.sample_prior(
-        num_samples=min(_IMAGES, limits["images"]), seed=1
-    )
-    request = {
-        "images": np.clip(images.numpy(), -1.0, 1.0),
-        "num_samples": np.int32(min(_SAMPLES, limits["samples"])),
-        "steps": np.int32(model.info["defaults"]["steps"]),
-        "seed": np.array([2, 3], np.int64),
-    }
+    request = form.golden_request(model)
+    function: Callable[..., Any] = model.signatures[form.golden]
+    answer = function(**{k: tf.constant(v) for k, v in request.items()})
     np.savez_compressed(
         path,
         **{f"request/{name}": value for name, value in request.items()},
-        **{
-            f"answer/{name}": value.numpy()
-            for name, value in model.adapt_and_sample(**request)
-            ._asdict()
-            .items()
-            if value is not None
-        },
+        **{f"answer/{name}": value.numpy() for name, value in answer.items()},
     )
 
 

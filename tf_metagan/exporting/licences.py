@@ -2,7 +2,9 @@
 
 _KNOWN = {
     "glyphs": "drawn by this package (Apache-2.0)",
+    "landscapes": "drawn by this package (Apache-2.0)",
     "folder": "unknown, yours",
+    "photographs": "unknown, yours",
     "mnist": "CC BY-SA 3.0 (Yann LeCun and Corinna Cortes)",
     "omniglot": "MIT (Brenden Lake)",
     "cifar10": "none stated by its publisher (University of Toronto)",

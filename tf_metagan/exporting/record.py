@@ -14,20 +14,9 @@ from tf_metagan.config import Config
 from tf_metagan.evaluation import store
 from tf_metagan.evaluation import subject as subjects
 from tf_metagan.exporting import audit, golden, licences
-from tf_metagan.exporting.adapter import Adapter
-from tf_metagan.exporting.terms import Terms
+from tf_metagan.exporting.form import Form
 from tf_metagan.serve import FORMAT, INFO_FILE
 
-_PURPOSE = {
-    "serving_default": "images alone; the rest has its default",
-    "adapt_and_sample": "adapt to images and draw more of them",
-    "adapt_and_sample_bytes": "the same from PNG or JPEG files to PNG files",
-    "adapt_and_sample_batch": "the same for several tasks at once, with an "
-    "error for each instead of one for all",
-    "sample_prior": "draw before any adaptation",
-    "adapt": "adapt to the batches of each step; gives the weights themselves",
-    "sample_adapted": "draw from adapted weights",
-}
 _MEANING = {
     "images": "images in [-1, 1]: byte / 127.5 - 1",
     "image_bytes": "PNG or JPEG files of any size, grey or colour",
@@ -42,13 +31,25 @@ _MEANING = {
     "d_loss": "loss of the discriminator in the last step, before its move",
     "g_loss": "loss of the generator in the last step, before its move",
     "error": "a sentence, or nothing where all is well",
+    "image": "a photograph in [-1, 1]: byte / 127.5 - 1",
+    "other": "another photograph",
+    "other_bytes": "PNG or JPEG file of another photograph",
+    "strength": "0 is the model of the photograph, 1 that of the other",
+    "first_scale": "coarser scales keep the weights of the photograph",
+    "width": "of samples in pixels, 0 that of the model",
+    "height": "of samples in pixels, 0 that of the photograph",
+    "random_from": "coarser scales are those of the reconstruction, so that "
+    "the layout stays",
+    "reconstruction": "the photograph drawn from z*",
+    "reconstruction_bytes": "PNG file of the reconstruction",
 }
 
 
 def make(
     run: assembly.Run,
-    adapter: Adapter,
-    terms: Terms,
+    form: Form,
+    module: Any,
+    terms: Any,
     *,
     folder: Path,
     name: str,
@@ -59,7 +60,8 @@ def make(
 
     Args:
       run: that was exported.
-      adapter: that was saved.
+      form: of the export.
+      module: that was saved.
       terms: of the export.
       folder: of the SavedModel, already written.
       name: of the model.
@@ -68,7 +70,6 @@ def make(
         there are none.
     """
     values = run.settings.config
-    height, width, channels = terms.image_shape
     weights = subjects.weights_hash(run.vars)
     return {
         "format": FORMAT,
@@ -82,25 +83,11 @@ def make(
         "settings_hash": subjects.settings_hash(run.settings),
         "weights_hash": weights,
         "stored_as": terms.weights,
-        "image": {
-            "height": height,
-            "width": width,
-            "channels": channels,
-            "range": [-1, 1],
-        },
-        "batch_size": terms.batch_size,
-        "limits": {
-            **dataclasses.asdict(terms.limits),
-            "row_samples": terms.limits.row_samples,
-        },
-        "defaults": {
-            "steps": terms.defaults.steps,
-            "num_samples": terms.defaults.samples,
-            "seed": list(terms.defaults.seed),
-        },
-        "signatures": signatures(folder),
+        **terms.facts(),
+        "signatures": signatures(folder, form),
         "golden": {
             "file": f"assets.extra/{golden.FILE}",
+            "signature": form.golden,
             "atol": golden.TOLERANCE,
         },
         "metrics": metrics(results, weights),
@@ -110,7 +97,7 @@ def make(
             "settings": _settings(values),
             "split": run.split._asdict(),
         },
-        "weights": adapter.describe_weights(),
+        **module.facts(),
     }
 
 
@@ -120,11 +107,12 @@ def write(folder: Path, content: Mapping[str, Any]) -> None:
     (folder / INFO_FILE).write_text(text, encoding="utf-8")
 
 
-def signatures(folder: Path) -> dict[str, Any]:
+def signatures(folder: Path, form: Form) -> dict[str, Any]:
     """Describe the signatures as they stand in a SavedModel.
 
     Args:
       folder: of the SavedModel.
+      form: of the export.
 
     Returns:
       {signature: {"purpose", "inputs", "outputs"}}, {name: {"dtype", "shape",
@@ -134,7 +122,7 @@ def signatures(folder: Path) -> dict[str, Any]:
     model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     (graph,) = model.meta_graphs
     found = {}
-    for name, purpose in _PURPOSE.items():
+    for name, purpose in form.purposes.items():
         signature = graph.signature_def[name]
         inputs = _tensors(signature.inputs)
         for key, value in signature.defaults.items():

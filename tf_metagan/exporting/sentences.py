@@ -98,6 +98,68 @@ def number(tensor, image_shape) -> tf.Tensor:
     return pixels // (height * width * channels)
 
 
+def photographs(
+    tensor, *, axes: str, channels: int, pixels: int, aspect: int, name: str
+) -> tf.Tensor:
+    """Check photographs of one size, which may be any.
+
+    Args:
+      tensor: [..., h, w, channels] in [-1, 1].
+      axes: names of its axes but the last: "h, w" or "n, h, w".
+      channels: expected.
+      pixels: the most of one photograph.
+      aspect: the most by which one side is longer than the other.
+      name: of the input.
+    """
+    pattern = r"\d+, " * (axes.count(",") + 1) + str(channels)
+    found = shape_text(tensor)
+    # Whatever the rank is; a photograph of no pixels has no aspect.
+    sides = tf.concat([[0, 0, 0], tf.shape(tensor)], 0)[-3:-1]
+    height, width = tf.unstack(tf.cast(sides, tf.int64))
+    fits = (height <= aspect * width) & (width <= aspect * height)
+    return first(
+        unless(
+            tf.strings.regex_full_match(found, pattern),
+            f"{name} has the shape [",
+            found,
+            f"]; expected [{axes}, {channels}]",
+        ),
+        unless(
+            (height * width > 0) & (height * width <= pixels),
+            f"{name} has ",
+            width,
+            " x ",
+            height,
+            f" pixels; expected 1 to {pixels} pixels",
+        ),
+        unless(
+            fits,
+            f"{name} has ",
+            width,
+            " x ",
+            height,
+            f" pixels; expected an aspect between 1 : {aspect} and "
+            f"{aspect} : 1. Crop it",
+        ),
+        values(tensor, name),
+    )
+
+
+def side(value, least: int, most: int, name: str) -> tf.Tensor:
+    """Check the side of what is to be drawn: 0, or `least` to `most`."""
+    flat = tf.reshape(value, [-1])
+    own = tf.reduce_all(tf.equal(flat, 0))
+    return first(
+        between(value, 0, most, name),
+        unless(
+            own | tf.reduce_all(flat >= least),
+            f"{name} is ",
+            tf.reduce_min(flat),
+            f"; expected 0 or {least} to {most}",
+        ),
+    )
+
+
 def values(tensor, name: str) -> tf.Tensor:
     """Check that all values are finite and in [-1, 1]."""
     flat = tf.reshape(tensor, [-1])
@@ -119,10 +181,9 @@ def values(tensor, name: str) -> tf.Tensor:
 
 
 def between(value, low: int, high: int, name: str) -> tf.Tensor:
-    """Check a whole number."""
+    """Check a single number, whole or not."""
     shape = _small_shape_text(value)
     flat = tf.reshape(value, [-1])
-    least, most = tf.reduce_min(flat), tf.reduce_max(flat)
     return first(
         unless(
             tf.equal(shape, ""),
@@ -131,9 +192,9 @@ def between(value, low: int, high: int, name: str) -> tf.Tensor:
             "]; expected a single number",
         ),
         unless(
-            (least >= low) & (most <= high),
+            tf.reduce_all((flat >= low) & (flat <= high)),
             f"{name} is ",
-            least,
+            tf.reduce_sum(flat[:1]),
             f"; expected {low} to {high}",
         ),
     )
@@ -165,13 +226,14 @@ def seed(value) -> tf.Tensor:
     )
 
 
-def diverged(*tensors) -> tf.Tensor:
+def diverged(
+    *tensors, advice: str = "give fewer steps or other images"
+) -> tf.Tensor:
     """Check what adaptation led to."""
     finite = [tf.reduce_all(tf.math.is_finite(x)) for x in tensors]
     return unless(
         tf.reduce_all(finite),
-        "the adaptation diverged: what it led to is not finite; give fewer "
-        "steps or other images",
+        "the adaptation diverged: what it led to is not finite; " + advice,
     )
 
 

@@ -1,7 +1,7 @@
 """What an exported model promises: sizes, limits and defaults."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,33 +71,54 @@ class Terms(NamedTuple):
     defaults: Defaults
     weights: str = "float32"
 
+    def facts(self) -> dict[str, Any]:
+        """Return what model.json says of them, plain values."""
+        height, width, channels = self.image_shape
+        return {
+            "image": {
+                "height": height,
+                "width": width,
+                "channels": channels,
+                "range": [-1, 1],
+            },
+            "batch_size": self.batch_size,
+            "limits": {
+                **dataclasses.asdict(self.limits),
+                "row_samples": self.limits.row_samples,
+            },
+            "defaults": {
+                "steps": self.defaults.steps,
+                "num_samples": self.defaults.samples,
+                "seed": list(self.defaults.seed),
+            },
+        }
 
-def check(terms: Terms) -> None:
-    """Refuse defaults that the limits would refuse.
+    def check(self) -> None:
+        """Refuse defaults that the limits would refuse.
 
-    Raises:
-      ValueError: names the setting to change.
-    """
-    limits, defaults = terms.limits, terms.defaults
-    work = defaults.steps * min(terms.batch_size, limits.images)
-    for what, value, flag, most in (
-        ("--default_steps", defaults.steps, "--max_steps", limits.steps),
-        (
-            "--default_samples",
-            defaults.samples,
-            "--max_samples",
-            limits.samples,
-        ),
-        (
-            "the default request's steps times images",
-            work,
-            "--max_step_images",
-            limits.step_images,
-        ),
-    ):
-        if value > most:
-            raise ValueError(
-                f"{what} = {value} is more than a request may ask for: "
-                f"expected at most {flag}={most}. Raise {flag} or ask for "
-                "less by default."
-            )
+        Raises:
+          ValueError: names the setting to change.
+        """
+        limits, defaults = self.limits, self.defaults
+        work = defaults.steps * min(self.batch_size, limits.images)
+        for what, value, flag, most in (
+            ("--default_steps", defaults.steps, "--max_steps", limits.steps),
+            (
+                "--default_samples",
+                defaults.samples,
+                "--max_samples",
+                limits.samples,
+            ),
+            (
+                "the default request's steps times images",
+                work,
+                "--max_step_images",
+                limits.step_images,
+            ),
+        ):
+            if value > most:
+                raise ValueError(
+                    f"{what} = {value} is more than a request may ask for: "
+                    f"expected at most {flag}={most}. Raise {flag} or ask for "
+                    "less by default."
+                )

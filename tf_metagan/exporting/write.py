@@ -5,26 +5,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from tf_metagan import assembly, serve
-from tf_metagan.exporting import audit, card, golden, record, warmup
-from tf_metagan.exporting import terms as terms_lib
-from tf_metagan.exporting.adapter import Adapter, signatures_of
-from tf_metagan.exporting.card import Example
-from tf_metagan.exporting.terms import Terms
+from tf_metagan.exporting import audit, card, forms, golden, record, warmup
+from tf_metagan.exporting.form import Example, Form, Request
 from tf_metagan.exporting.version_folder import new_version
 
 EXTRA = "assets.extra"  # where servers look for what is no part of the graph
-_OWN = "drawings of the model itself"
 
 
 def export(
     run: assembly.Run,
     output: str | Path,
-    terms: Terms,
+    terms: Any,
     *,
     examples: list[Example],
     source: str = "of classes that it was not trained on",
@@ -35,7 +30,7 @@ def export(
     Args:
       run: the trained run.
       output: folder of the model; its last part is the name.
-      terms: sizes, limits, defaults.
+      terms: sizes, limits, defaults; those of the run's form.
       examples: what the picture of the model card shows; may be empty.
       source: where the examples are from.
       results: folder of evaluations of the run, which may not exist; None:
@@ -48,14 +43,15 @@ def export(
       ValueError: weights, graph or terms do not allow it.
       OSError: files cannot be written.
     """
-    terms_lib.check(terms)
+    terms.check()
+    form = forms.of(run)
     name = Path(output).resolve().name
-    adapter = Adapter(run.algorithm, run.vars, terms)
+    module = form.module(run, terms)
     with new_version(output) as (folder, version), _quiet():
         tf.saved_model.save(
-            adapter,
+            module,
             str(folder),
-            signatures=signatures_of(adapter),
+            signatures={name: getattr(module, name) for name in form.purposes},
             options=tf.saved_model.SaveOptions(
                 experimental_custom_gradients=False
             ),
@@ -63,7 +59,8 @@ def export(
         audit.refine(folder)
         content = record.make(
             run,
-            adapter,
+            form,
+            module,
             terms,
             folder=folder,
             name=name,
@@ -75,11 +72,11 @@ def export(
         model = serve.load(str(folder))
         extra = folder / EXTRA
         extra.mkdir()
-        golden.write(extra / golden.FILE, model)
-        warmup.write(extra / warmup.FILE, name, warm_requests(model))
+        golden.write(extra / golden.FILE, model, form)
+        warmup.write(extra / warmup.FILE, name, warm_requests(model, form))
         if not examples:
-            examples, source = [_own_example(model)], _OWN
-        card.write(folder, model, examples, source=source)
+            examples, source = [form.own_example(model)], form.own
+        card.write(folder, model, form, examples, source=source)
     logging.info("version %d of %s: %s", version, name, Path(output))
     return Path(output) / str(version)
 
@@ -96,38 +93,13 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def warm_requests(model: serve.Model) -> dict[str, dict[str, Any]]:
+def warm_requests(model: serve.Model, form: Form) -> dict[str, Request]:
     """Return a small request for each signature that clients wait for.
 
     Each is asked here, since one that fails keeps a server from starting.
     """
-    images = _own_example(model, number=2).images
-    png = tf.io.encode_png(np.uint8((images[0] + 1) * 127.5)).numpy()
-    scalars = {
-        "num_samples": np.int32(1),
-        "steps": np.int32(1),
-        "seed": np.array([0, 0], np.int64),
-    }
-    requests: dict[str, dict[str, Any]] = {
-        "serving_default": {"images": images},
-        "adapt_and_sample": {"images": images, **scalars},
-        "adapt_and_sample_bytes": {
-            "image_bytes": np.array([png], object),
-            **scalars,
-        },
-        "sample_prior": {
-            name: scalars[name] for name in ("num_samples", "seed")
-        },
-    }
+    requests = form.warm_requests(model)
     for signature, inputs in requests.items():
         function: Callable[..., Any] = model.signatures[signature]
         function(**{k: tf.constant(v) for k, v in inputs.items()})
     return requests
-
-
-def _own_example(model: serve.Model, *, number: int = 8) -> Example:
-    number = min(
-        number, model.info["limits"]["images"], model.info["limits"]["samples"]
-    )
-    drawn = model.sample_prior(num_samples=number, seed=1).numpy()
-    return Example("", np.clip(drawn, -1.0, 1.0))

@@ -50,9 +50,7 @@ class Model(NamedTuple):
         ]
         return self._replace(sizes=[*scaled[:-1], tuple(size)])
 
-    def interpolated(
-        self, other: "Model", strength, *, first: int = 0
-    ) -> "Model":
+    def interpolated(self, other: "Model", strength, *, first=0) -> "Model":
         """Return the model with weights between those of two photographs.
 
         (1 - t) w + t w'. With one linear head per tensor this is the model of
@@ -60,19 +58,19 @@ class Model(NamedTuple):
 
         Args:
           other: a model of the same run.
-          strength: t; 0 is this model, 1 the other.
-          first: scales below it keep the weights of this model.
+          strength: t, a floating scalar; 0 is this model, 1 the other.
+          first: integer; scales below it keep the weights of this model.
         """
-        mixed = [
-            own
-            if scale < first
-            else tf.nest.map_structure(
-                lambda a, b: (1.0 - strength) * a + strength * b, own, its
+        strength = tf.convert_to_tensor(strength, self._kernel.dtype)
+        pairs = zip(self.weights, other.weights, strict=True)
+        mixed = []
+        for scale, (own, its) in enumerate(pairs):
+            t = tf.where(scale < first, tf.zeros_like(strength), strength)
+            mixed.append(
+                tf.nest.map_structure(
+                    lambda a, b, t=t: (1.0 - t) * a + t * b, own, its
+                )
             )
-            for scale, (own, its) in enumerate(
-                zip(self.weights, other.weights, strict=True)
-            )
-        ]
         return self._replace(weights=mixed)
 
     def noise(self, seed, n, scale: int) -> tf.Tensor:
@@ -110,7 +108,7 @@ class Model(NamedTuple):
         full = resampling.resize(x[0], self.sizes[-1])
         return tf.clip_by_value(full, -1.0, 1.0)
 
-    def sample(self, seed, n, *, random_from: int = 0) -> tf.Tensor:
+    def sample(self, seed, n, *, random_from=0) -> tf.Tensor:
         """Draw n images.
 
         Args:
@@ -119,12 +117,22 @@ class Model(NamedTuple):
           random_from: scales before it are those of the reconstruction, so
             that the layout stays.
         """
-        noises = [self.noise(seed, n, i) for i in range(len(self.weights))]
-        for scale in range(min(random_from, len(noises))):
-            noises[scale] = None
-        if random_from:
-            noises[0] = tf.tile(self.star_noise(), [n, 1, 1, 1])
-        return self.render(noises)
+        return self.render(self.noises(seed, n, random_from=random_from))
+
+    def noises(self, seed, n, *, random_from=0) -> list[tf.Tensor]:
+        """Draw what `render` needs for the images of `sample`.
+
+        Args:
+          seed: int64 [2].
+          n: number of images; integer or integer scalar.
+          random_from: see `sample`; integer or integer scalar.
+        """
+        found = []
+        for scale in range(len(self.weights)):
+            drawn = self.noise(seed, n, scale)
+            still = tf.zeros_like(drawn) if scale else self.star_noise()
+            found.append(tf.where(random_from > scale, still, drawn))
+        return found
 
     def reconstruct(self) -> tf.Tensor:
         """Draw the photograph from z*: [1, H, W, C]."""
@@ -175,8 +183,7 @@ class Model(NamedTuple):
         return tf.clip_by_value(x[0], -1.0, 1.0)
 
 
-def _times(side, wanted: int, full) -> tf.Tensor:
+def _times(side, wanted, full):
     """Return side * wanted / full, rounded, at least 1; whole numbers."""
-    if isinstance(side, int) and isinstance(full, int):
-        return max(1, round(side * wanted / full))
-    return tf.maximum(1, (2 * side * wanted + full) // (2 * full))
+    rounded = (2 * side * wanted + full) // (2 * full)
+    return tf.maximum(1, rounded) if tf.is_tensor(rounded) else max(1, rounded)

@@ -8,6 +8,7 @@ import abc
 import json
 import os
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -49,22 +50,39 @@ class Adapted(NamedTuple):
     g_loss: tf.Tensor
 
 
+class Blend(NamedTuple):
+    """What the model between two photographs draws.
+
+    Attributes:
+      samples: [N, H, W, C] in [-1, 1]; PNG files, string [N], where the
+        request was encoded.
+      reconstruction: [H, W, C], or a PNG file.
+    """
+
+    samples: tf.Tensor
+    reconstruction: tf.Tensor
+
+
 class Endpoint(abc.ABC):
     """What answers the signatures of an export, here or on a server.
 
-    num_samples, steps and seed have the defaults of the export. A seed is a
-    whole number or a pair of them; equal requests have equal answers.
+    Exports adapt to images, or model photographs; a method that an export has
+    no signature for is a ValueError. Whatever is None has the default of the
+    export. A seed is a whole number or a pair of them; equal requests have
+    equal answers.
 
     What the model refuses is a ValueError with its own sentence, what diverged
     a FloatingPointError.
 
     Attributes:
       info: as in model.json; at least "image", "defaults" and "signatures".
+      signatures: by name, for all else.
     """
 
-    def __init__(self, info: dict[str, Any]):
+    def __init__(self, info: dict[str, Any], signatures: Mapping[str, Any]):
         """Hold what is known about the model."""
         self.info = info
+        self.signatures = signatures
         image = info["image"]
         self._shape = (image["height"], image["width"], image["channels"])
 
@@ -162,9 +180,122 @@ class Endpoint(abc.ABC):
         found = self._call("sample_adapted", weights=adapted.weights, **inputs)
         return found["samples"]
 
-    @abc.abstractmethod
+    def sample(self, image: Any, **wanted: Any) -> tf.Tensor:
+        """Draw images like a photograph [h, w, C] in [-1, 1], of any size.
+
+        Args:
+          image: the photograph.
+          **wanted: num_samples; width and height of the images in pixels, 0
+            for those of the photograph in the model's width; random_from,
+            scales before it are those of the reconstruction; seed.
+
+        Returns:
+          [N, height, width, C] in [-1, 1].
+        """
+        found = self._call(
+            "sample", image=_floats(image), **self._wanted(**wanted)
+        )
+        return found["samples"]
+
+    def sample_bytes(self, image_bytes: Any, **wanted: Any) -> tf.Tensor:
+        """Do as `sample` with a PNG or JPEG file; samples are PNG files."""
+        found = self._call(
+            "sample_bytes",
+            image_bytes=tf.convert_to_tensor(image_bytes, tf.string),
+            **self._wanted(**wanted),
+        )
+        return found["png_bytes"]
+
+    def reconstruct(self, image: Any) -> tf.Tensor:
+        """Draw a photograph itself, [H, W, C], from its GAN."""
+        found = self._call("reconstruct", image=_floats(image))
+        return found["reconstruction"]
+
+    def reconstruct_bytes(self, image_bytes: Any) -> tf.Tensor:
+        """Do as `reconstruct` with a PNG or JPEG file; gives a PNG file."""
+        file = tf.convert_to_tensor(image_bytes, tf.string)
+        found = self._call("reconstruct_bytes", image_bytes=file)
+        return found["reconstruction_bytes"]
+
+    def interpolate(
+        self,
+        image: Any,
+        other: Any,
+        *,
+        strength: Any = None,
+        first_scale: Any = None,
+        **wanted: Any,
+    ) -> Blend:
+        """Draw from the model between those of two photographs.
+
+        Args:
+          image: [h, w, C] in [-1, 1]; images have its size.
+          other: another, of any size.
+          strength: 0 is the model of `image`, 1 that of `other`.
+          first_scale: coarser scales keep the weights of `image`.
+          **wanted: see `sample`.
+        """
+        found = self._call(
+            "interpolate",
+            image=_floats(image),
+            other=_floats(other),
+            **self._scalars(strength=strength, first_scale=first_scale),
+            **self._wanted(**wanted),
+        )
+        return Blend(found["samples"], found["reconstruction"])
+
+    def interpolate_bytes(
+        self,
+        image_bytes: Any,
+        other_bytes: Any,
+        *,
+        strength: Any = None,
+        first_scale: Any = None,
+        **wanted: Any,
+    ) -> Blend:
+        """Do as `interpolate` with PNG or JPEG files; gives PNG files."""
+        found = self._call(
+            "interpolate_bytes",
+            image_bytes=tf.convert_to_tensor(image_bytes, tf.string),
+            other_bytes=tf.convert_to_tensor(other_bytes, tf.string),
+            **self._scalars(strength=strength, first_scale=first_scale),
+            **self._wanted(**wanted),
+        )
+        return Blend(found["png_bytes"], found["reconstruction_bytes"])
+
+    def _wanted(
+        self,
+        *,
+        num_samples: Any = None,
+        width: Any = None,
+        height: Any = None,
+        random_from: Any = None,
+        seed: Any = None,
+    ) -> dict[str, tf.Tensor]:
+        return self._scalars(
+            num_samples=num_samples,
+            width=width,
+            height=height,
+            random_from=random_from,
+            seed=seed,
+        )
+
     def _call(self, signature: str, **inputs: tf.Tensor) -> Any:
-        """Return {output: tensor} of a signature."""
+        """Return {output: tensor} of a signature.
+
+        Raises:
+          ValueError: there is none of that name, or the model refuses.
+        """
+        if signature not in self.signatures:
+            raise ValueError(
+                f"the model has no signature {signature}; expected one of "
+                f"{', '.join(sorted(self.signatures))}"
+            )
+        return self._run(signature, inputs)
+
+    @abc.abstractmethod
+    def _run(self, signature: str, inputs: dict[str, tf.Tensor]) -> Any:
+        """Return {output: tensor} of a signature that there is."""
 
     def _images(self, images: Any, axes: str) -> tf.Tensor:
         # Python compares shapes before the graph can; this says it in words.
@@ -186,7 +317,8 @@ class Endpoint(abc.ABC):
                 continue
             if value is None:
                 value = self.info["defaults"][name]
-            found[name] = tf.convert_to_tensor(value, tf.int32)
+            kind = tf.float32 if name == "strength" else tf.int32
+            found[name] = tf.convert_to_tensor(value, kind)
         return found
 
     def _seed(self, seed: Any) -> tf.Tensor:
@@ -195,6 +327,10 @@ class Endpoint(abc.ABC):
         if isinstance(seed, int):
             seed = (0, seed)
         return tf.convert_to_tensor(seed, tf.int64)
+
+
+def _floats(image: Any) -> tf.Tensor:
+    return tf.convert_to_tensor(image, tf.float32)
 
 
 class Model(Endpoint):
@@ -206,17 +342,16 @@ class Model(Endpoint):
     Attributes:
       folder: of this version.
       info: what model.json says: sizes, limits, defaults, signatures, data.
-      signatures: {name: function} of the SavedModel, for all else.
+      signatures: {name: function} of the SavedModel.
     """
 
     def __init__(self, folder: str, info: dict[str, Any], loaded: Any):
         """Hold what `load` found."""
-        super().__init__(info)
+        super().__init__(info, loaded.signatures)
         self.folder = folder
-        self.signatures = loaded.signatures
         self._loaded = loaded  # owns the variables
 
-    def _call(self, signature: str, **inputs: tf.Tensor) -> Any:
+    def _run(self, signature: str, inputs: dict[str, tf.Tensor]) -> Any:
         try:
             return self.signatures[signature](**inputs)
         except tf.errors.InvalidArgumentError as error:

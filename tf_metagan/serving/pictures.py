@@ -14,9 +14,14 @@ _LEAST_PIXELS = 64  # to which small samples are enlarged
 def read_images(folder: str) -> list[bytes]:
     """Read the PNG and JPEG files directly in a folder, in order of names.
 
+    Args:
+      folder: or a single file.
+
     Raises:
       FileNotFoundError: there are none.
     """
+    if os.path.isfile(folder):
+        return [read(folder)]
     names = sorted(
         name
         for name in (os.listdir(folder) if os.path.isdir(folder) else [])
@@ -27,34 +32,42 @@ def read_images(folder: str) -> list[bytes]:
             f"{folder} holds no images; expected a folder with files that end "
             f"in {', '.join(SUFFIXES)}."
         )
-    files = []
-    for name in names:
-        with open(os.path.join(folder, name), "rb") as file:
-            files.append(file.read())
-    return files
+    return [read(os.path.join(folder, name)) for name in names]
 
 
-def grid(png_bytes: Any, *, columns: int = 8) -> bytes:
-    """Set encoded images of one size beside and below each other.
+def read(path: str) -> bytes:
+    """Read a file."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def grid(png_bytes: Any, *, columns: int = 8, zoom: int | None = None) -> bytes:
+    """Set encoded images beside and below each other.
 
     Args:
-      png_bytes: PNG files, string [N].
+      png_bytes: PNG files, string [N]; smaller ones stand at the top left of
+        their place.
       columns: images beside each other.
+      zoom: factor by which they are enlarged. None: the whole number that
+        makes small ones visible.
 
     Returns:
-      A PNG file; small images are enlarged by a whole factor.
+      A PNG file.
     """
     images = [tf.io.decode_png(png, channels=3) for png in png_bytes]
-    zoom = max(1, round(_LEAST_PIXELS / max(images[0].shape[:2])))
+    height, width = (max(x.shape[axis] for x in images) for axis in (0, 1))
+    if zoom is None:
+        zoom = max(1, round(_LEAST_PIXELS / max(height, width)))
     columns = min(columns, len(images))
-    cells = [
-        tf.pad(
-            tf.repeat(tf.repeat(image, zoom, 0), zoom, 1),
-            [[0, _GAP], [0, _GAP], [0, 0]],
-            constant_values=255,
-        )
-        for image in images
-    ]
+    height, width = height * zoom + _GAP, width * zoom + _GAP
+
+    def cell(image: tf.Tensor) -> tf.Tensor:
+        large = tf.repeat(tf.repeat(image, zoom, 0), zoom, 1)
+        room = [height - large.shape[0], width - large.shape[1]]
+        margins = [*([0, side] for side in room), [0, 0]]
+        return tf.pad(large, margins, constant_values=255)
+
+    cells = [cell(image) for image in images]
     blank = tf.fill(cells[0].shape, tf.constant(255, tf.uint8))
     cells += [blank] * (-len(cells) % columns)
     lines = [

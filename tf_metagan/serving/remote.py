@@ -9,6 +9,9 @@ import tensorflow as tf
 
 from tf_metagan.serving import model
 
+# {signature that an export of each form has: its input that holds images}
+_IMAGES = {"adapt_and_sample": "images", "sample": "image"}
+
 
 class Remote(model.Endpoint):
     """An export on a server, with the methods of `model.Model`; eager only.
@@ -26,18 +29,12 @@ class Remote(model.Endpoint):
         Raises:
           ValueError: it is no export of this package.
         """
-        super().__init__(_info(signatures))
-        self._signatures = signatures
+        super().__init__(_info(signatures), signatures)
 
-    def _call(self, signature: str, **inputs: tf.Tensor) -> Any:
-        if signature not in self._signatures:
-            raise ValueError(
-                f"the server has no signature {signature}; expected one of "
-                f"{', '.join(sorted(self._signatures))}"
-            )
+    def _run(self, signature: str, inputs: dict[str, tf.Tensor]) -> Any:
         arrays = {key: value.numpy() for key, value in inputs.items()}
         found = self._ask(signature, arrays)
-        kinds = self._signatures[signature].outputs
+        kinds = self.signatures[signature].outputs
         return {
             key: tf.constant(value, tf.dtypes.as_dtype(kinds[key].dtype))
             for key, value in found.items()
@@ -77,18 +74,22 @@ class _Defaults(dict[str, Any]):
 
 def _info(signatures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of model.json that requests need."""
-    try:
-        signature = signatures["adapt_and_sample"]
-        shape = signature.inputs["images"].tensor_shape
-        _, height, width, channels = (axis.size for axis in shape.dim)
-    except (KeyError, ValueError) as error:
+    for name, key in _IMAGES.items():
+        if name in signatures and key in signatures[name].inputs:
+            shape = signatures[name].inputs[key].tensor_shape
+            *_, height, width, channels = (
+                None if axis.size < 0 else axis.size for axis in shape.dim
+            )
+            break
+    else:
         raise ValueError(
             f"the signatures of the model are {', '.join(sorted(signatures))}; "
-            "expected an export of tf_metagan, with adapt_and_sample"
-        ) from error
+            f"expected an export of tf_metagan, with {' or '.join(_IMAGES)}"
+        )
     defaults = {
         key: tf.make_ndarray(value).tolist()
-        for key, value in signature.defaults.items()
+        for described in signatures.values()
+        for key, value in described.defaults.items()
     }
     return {
         "image": {"height": height, "width": width, "channels": channels},

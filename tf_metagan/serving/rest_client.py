@@ -67,7 +67,7 @@ class RestClient(remote.Remote):
         }
         body = json.dumps(request).encode()
         content = self._fetch(f"{self._url}:predict", body)["outputs"]
-        outputs = self._signatures[signature].outputs
+        outputs = self.signatures[signature].outputs
         if len(outputs) == 1:  # it stands without its name
             content = dict.fromkeys(outputs, content)
         return {

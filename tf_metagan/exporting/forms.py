@@ -1,0 +1,12 @@
+"""The one place that says which signatures the export of a run offers."""
+
+from typing import Any
+
+from tf_metagan.exporting.few_shot import FewShot
+from tf_metagan.exporting.form import Form
+from tf_metagan.exporting.photographs import Photographs
+
+
+def of(run: Any) -> Form:
+    """Return the form of exports of a run, an `assembly.Run`."""
+    return FewShot() if run.algorithm.game.model is None else Photographs()
