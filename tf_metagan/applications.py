@@ -41,8 +41,8 @@ def require_photographs(run: Run, command: str) -> None:
     if run.algorithm.game.model is None:
         raise ValueError(
             f"{command} needs a run that models photographs, got one of "
-            f"--algo={run.settings.config.algo}. Train with --algo=internal, "
-            "or use python -m tf_metagan.sample."
+            f"--algo={run.settings.config.algo}. Train with --algo=internal "
+            "or singan, or use python -m tf_metagan.sample."
         )
 
 
@@ -56,9 +56,17 @@ def load(run: Run, images: Sequence[str]) -> list[Photograph]:
     Raises:
       FileNotFoundError: no such file or folder.
       OSError: a broken file.
-      ValueError: no pictures.
+      ValueError: no pictures, or one that the run does not model.
     """
-    return [_load_one(run, path) for path in picture_files.collect(images)]
+    found = [_load_one(run, path) for path in picture_files.collect(images)]
+    for name, image in found:
+        if not run.algorithm.game.knows(run.vars, image):
+            raise ValueError(
+                f"{name} is not the photograph that this run was trained on, "
+                f"and --algo={run.settings.config.algo} models no other. Give "
+                "that one, or use a run of --algo=internal."
+            )
+    return found
 
 
 def _load_one(run: Run, path: Path) -> Photograph:
