@@ -467,7 +467,8 @@ def require_steps(run: Run, command: str) -> None:
         raise ValueError(
             f"{command} takes runs that adapt to images of a class, got one of "
             f"--algo={run.settings.config.algo}, which models photographs. Use "
-            "python -m tf_metagan.sample or tf_metagan.apply."
+            "python -m tf_metagan.sample, tf_metagan.apply or "
+            "tf_metagan.evaluate_photographs."
         )
 
 

@@ -1,12 +1,14 @@
 """One photograph by the same commands as many."""
 
+import json
+
 import numpy as np
 import PIL.Image
 import pytest
 
 from tests import runs
 from tests.end_to_end.test_internal import asked
-from tf_metagan import apply, cli, sample, train
+from tf_metagan import apply, cli, evaluate_photographs, sample, train
 from tf_metagan.data import landscapes
 from tf_metagan.learner import Learner
 
@@ -111,3 +113,35 @@ def test_one_of_a_data_set(here):
     )
     assert code == cli.EXIT_OK, err
     assert "--n_generator=3" in out
+
+
+def test_evaluation_compares_runs_on_the_photograph_of_both(here, folder, run):
+    other = folder / "again"
+    values = {**SIZES, "meta_steps": 3, "seed": 1, "n_generator": 1}
+    values["image"] = folder / "photographs/0.png"
+    assert here(train.COMMAND, *runs.flags(**values), f"--logdir={other}")[
+        0
+    ] == (cli.EXIT_OK)
+    before = {x: x.stat().st_mtime_ns for x in run.rglob("*")}
+    words = [f"--run={run},{other}", "--samples=3", "--levels=1"]
+    texts = []
+    for name in ("first", "second"):
+        code, _, err = here(
+            evaluate_photographs.COMMAND, *words, f"--output={folder}/{name}"
+        )
+        assert code == cli.EXIT_OK, err
+        found = json.loads((folder / name / "results.json").read_text())
+        texts.append([x["photographs"] for x in found["systems"]])
+    assert texts[0] == texts[1]
+    assert [[x["name"] for x in rows] for rows in texts[0]] == [["0.png"]] * 2
+    assert texts[0][0] != texts[0][1]
+    assert found["systems"][0]["cost"]["training_photographs"] == 1
+    assert before == {x: x.stat().st_mtime_ns for x in run.rglob("*")}
+    assert "| 0.png | singan" in (folder / "first/results.md").read_text()
+    code, _, err = here(
+        evaluate_photographs.COMMAND,
+        f"--run={run}",
+        f"--images={folder}/photographs/1.png",
+    )
+    assert code == cli.EXIT_USAGE
+    assert "models none of the photographs asked for" in err
