@@ -64,13 +64,37 @@ def game(**changes):
     )
 
 
-def algorithm(meta_steps=6, **changes):
+def singan(**changes):
+    """Build the game of one photograph of the same scales."""
+    options = {
+        "image_size": SIDE,
+        "channels": 3,
+        "width": 4,
+        "smallest_size": WIDTHS[0],
+        "scale_factor": 0.6,
+        "pyramid_sizes": "exact",
+        "reconstruction_weight": 10.0,
+        "noise_amplitude": "at_start",
+        "dtype": "float64",
+        **changes,
+    }
+    return registry.find(registry.GAMES, "singan")(
+        {},
+        loss=registry.find(registry.LOSSES, "wasserstein")(),
+        penalty=registry.find(registry.PENALTIES, "gradient")(
+            penalty_weight=0.1, penalty_norm="pixel"
+        ),
+        **options,
+    )
+
+
+def algorithm(meta_steps=6, *, name="internal", duel=None, moves=1, **changes):
     """Build the rule that trains such a game."""
-    duel = game(**changes)
+    duel = duel or game(**changes)
     rule = InnerRule(problems.optimizer(), 0.1, "none", "reset", 1)
-    turns = (Turn(("d",)), Turn(("g",)))
+    turns = (Turn(("d",), moves), Turn(("g",), moves))
     rollout = Rollout(duel, dict.fromkeys(duel.players, rule), turns)
-    make = registry.find(registry.ALGORITHMS, "internal")
+    make = registry.find(registry.ALGORITHMS, name)
     return make(rollout, inner_steps=1, meta_steps=meta_steps)
 
 

@@ -17,10 +17,13 @@ STEP = np.zeros([], np.int64)
 SIMULTANEOUS = (Turn(("d", "g")),)
 
 # Families whose networks are the players; those of pyramid embed photographs,
-# and tests/gan/test_internal.py is about them.
-FAMILIES = tuple(x for x in registry.ARCHITECTURES if x != "pyramid")
-# Rules for any game; internal plays with photographs only.
-RULES = tuple(x for x in registry.ALGORITHMS if x != "internal")
+# stacks are none, and tests/gan/test_internal.py and test_singan.py are about
+# them.
+FAMILIES = tuple(
+    x for x in registry.ARCHITECTURES if x not in ("pyramid", "stacks")
+)
+# Rules for any game; these play with photographs only.
+RULES = tuple(x for x in registry.ALGORITHMS if x not in ("internal", "singan"))
 
 _GREY = {"image_size": 16, "channels": 1}
 _SIZES = {

@@ -168,8 +168,14 @@ def test_turns():
         Turn(("g",)),
     )
     assert make(update_order=in_turn, n_critic=5)[0] == Turn(("d",), 5)
+    assert make(update_order=in_turn, n_critic=1, n_generator=3) == (
+        Turn(("d",)),
+        Turn(("g",), 3),
+    )
     with pytest.raises(ValueError, match=r"--n_critic=2 needs --update_order"):
         make(update_order=together, n_critic=2)
+    with pytest.raises(ValueError, match=r"--n_generator=3 needs --update_or"):
+        make(update_order=together, n_critic=1, n_generator=3)
 
 
 @pytest.mark.parametrize("algo", problems.RULES)

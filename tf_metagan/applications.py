@@ -8,11 +8,12 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from tf_metagan import pictures
+from tf_metagan import assembly, pictures
 from tf_metagan.assembly import Run
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
 from tf_metagan.data import picture_files, pixels
+from tf_metagan.evaluation import photographs
 from tf_metagan.gan import single_image
 
 _PUBLISHED_WIDTH = 250
@@ -41,8 +42,8 @@ def require_photographs(run: Run, command: str) -> None:
     if run.algorithm.game.model is None:
         raise ValueError(
             f"{command} needs a run that models photographs, got one of "
-            f"--algo={run.settings.config.algo}. Train with --algo=internal, "
-            "or use python -m tf_metagan.sample."
+            f"--algo={run.settings.config.algo}. Train with --algo=internal "
+            "or singan, or use python -m tf_metagan.sample."
         )
 
 
@@ -56,9 +57,55 @@ def load(run: Run, images: Sequence[str]) -> list[Photograph]:
     Raises:
       FileNotFoundError: no such file or folder.
       OSError: a broken file.
-      ValueError: no pictures.
+      ValueError: no pictures, or one that the run does not model.
     """
-    return [_load_one(run, path) for path in picture_files.collect(images)]
+    found = [_load_one(run, path) for path in picture_files.collect(images)]
+    for name, image in found:
+        if not run.algorithm.game.knows(run.vars, image):
+            raise ValueError(
+                f"{name} is not the photograph that this run was trained on, "
+                f"and --algo={run.settings.config.algo} models no other. Give "
+                "that one, or use a run of --algo=internal."
+            )
+    return found
+
+
+def loaded_again(
+    run: Run, images: Sequence[str] = ()
+) -> list[photographs.Subject]:
+    """Load photographs that a run can model, to be scored.
+
+    Args:
+      run: a run that models photographs.
+      images: files or folders; those of its data set if there are none.
+
+    Raises:
+      OSError: a file or the data set is gone or broken.
+      ValueError: the data set is not that of the run.
+    """
+    if images:
+        paths = picture_files.collect(images)
+        found = [
+            photographs.Subject(*_load_one(run, path), "given")
+            for path in paths
+        ]
+    else:
+        found = _data_of(run)
+    game = run.algorithm.game
+    return [x for x in found if game.knows(run.vars, x.image)]
+
+
+def _data_of(run: Run) -> list[photographs.Subject]:
+    source = assembly.load_images(run.settings)
+    data.check_split(run.split, source)
+    found = []
+    for place, label in enumerate(source.label.tolist()):
+        image = data.to_range(source.images[source.first[place]])
+        if source.height is not None:
+            image = image[: source.height[place]]
+        group = "seen" if label in run.split.train else "unseen"
+        found.append(photographs.Subject(source.name[place], image, group))
+    return found
 
 
 def _load_one(run: Run, path: Path) -> Photograph:

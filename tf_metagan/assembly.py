@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -185,13 +186,18 @@ def make_rollout(settings: Settings, game) -> Rollout:
         game.order,
         update_order=settings.take("update_order"),
         n_critic=settings.take("n_critic"),
+        n_generator=settings.take("n_generator"),
     )
     rules = {p: rule for turn in turns for p in turn.players}
     return settings.call(Rollout, game, rules, turns)
 
 
 def make_turns(
-    order: tuple[tuple[str, ...], ...], *, update_order: str, n_critic: int
+    order: tuple[tuple[str, ...], ...],
+    *,
+    update_order: str,
+    n_critic: int,
+    n_generator: int = 1,
 ) -> tuple[Turn, ...]:
     """Return the turns of one inner step.
 
@@ -200,20 +206,22 @@ def make_turns(
       update_order: "simultaneous": all move from the same weights;
         "sequential": G's loss, say, is taken with the updated D and fresh
         latents.
-      n_critic: moves of the critic for one of the others.
+      n_critic: moves of the critic in a row.
+      n_generator: moves of each of the others in a row.
 
     Raises:
-      ValueError: several critic steps were asked to be simultaneous with the
-        others'.
+      ValueError: several steps were asked to be simultaneous with others.
     """
     if update_order == "sequential":
         first, *rest = order
-        return Turn(first, n_critic), *map(Turn, rest)
-    if n_critic > 1:
-        raise ValueError(
-            f"--n_critic={n_critic} needs --update_order=sequential: in a "
-            "simultaneous step every player moves once."
-        )
+        others = (Turn(players, n_generator) for players in rest)
+        return Turn(first, n_critic), *others
+    for name, moves in (("n_critic", n_critic), ("n_generator", n_generator)):
+        if moves > 1:
+            raise ValueError(
+                f"--{name}={moves} needs --update_order=sequential: in a "
+                "simultaneous step every player moves once."
+            )
     return (Turn(tuple(p for players in order for p in players)),)
 
 
@@ -279,30 +287,41 @@ def make_learner(
     if stock is not None:
         values = algorithm.game.stock(values, stock)
     length = settings.take("meta_steps") // len(algorithm.phases())
-    optimizers, rate_optimizers = make_optimizers(
-        settings,
-        values,
-        strategy,
-        classical=algorithm.classical,
-        meta_steps=length,
-    )
+
+    def renew():
+        return make_optimizers(
+            settings,
+            values,
+            strategy,
+            classical=algorithm.classical,
+            meta_steps=length,
+            moves=count_moves(algorithm, values),
+        )
+
+    optimizers, rate_optimizers = renew()
     return settings.call(
         Learner,
         algorithm,
         create_variables(values, strategy),
         optimizers=optimizers,
         rate_optimizers=rate_optimizers,
-        renew=lambda: make_optimizers(
-            settings,
-            values,
-            strategy,
-            classical=algorithm.classical,
-            meta_steps=length,
-        ),
+        renew=renew,
         strategy=strategy,
         split=json.dumps(split._asdict()) if split else "",
         saves=workers.Team(strategy).is_chief,
     )
+
+
+def count_moves(algorithm, values: Vars) -> dict[str, int]:
+    """Return how often each player learns in a meta-step.
+
+    Args:
+      algorithm: of these weights.
+      values: meta-weights.
+    """
+    rules = algorithm.outer_turns()
+    learned = [rule.learned(values.params) for rule in rules]
+    return {p: sum(bool(x.get(p)) for x in learned) for p in values.params}
 
 
 def begin_with(values: Vars, start: Vars) -> Vars:
@@ -350,6 +369,7 @@ def make_optimizers(
     *,
     classical: tuple[str, ...] = (),
     meta_steps: int | None = None,
+    moves: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, keras.Optimizer], dict[str, keras.Optimizer]]:
     """Build the outer optimisers of weights and of inner quantities.
 
@@ -359,6 +379,7 @@ def make_optimizers(
       strategy: in whose scope they are made.
       classical: players that learn by ordinary steps.
       meta_steps: length of the phase that they are for; None for all.
+      moves: how often each player learns in a meta-step; once where None.
 
     Returns:
       {player: optimizer} of `params`, and the same of `inner`.
@@ -374,7 +395,11 @@ def make_optimizers(
                 p: make_classical_optimizer(settings, name=p)
                 if p in classical
                 else make_optimizer(
-                    settings, rate, name=p, meta_steps=meta_steps
+                    settings,
+                    rate,
+                    name=p,
+                    meta_steps=meta_steps,
+                    moves=(moves or {}).get(p, 1),
                 )
                 for p in vars.params
             },
@@ -447,7 +472,8 @@ def require_steps(run: Run, command: str) -> None:
         raise ValueError(
             f"{command} takes runs that adapt to images of a class, got one of "
             f"--algo={run.settings.config.algo}, which models photographs. Use "
-            "python -m tf_metagan.sample or tf_metagan.apply."
+            "python -m tf_metagan.sample, tf_metagan.apply or "
+            "tf_metagan.evaluate_photographs."
         )
 
 
@@ -495,6 +521,7 @@ def make_optimizer(
     *,
     name: str,
     meta_steps: int | None = None,
+    moves: int = 1,
 ) -> keras.Optimizer:
     """Build one Keras optimizer with its schedule and moving average.
 
@@ -502,12 +529,15 @@ def make_optimizer(
       settings: takes outer_* and ema.
       rate: step size after the warm-up.
       name: of the optimizer.
-      meta_steps: that it is to take; None for those of the settings.
+      meta_steps: that it is for; None for those of the settings.
+      moves: that it makes in each of them.
     """
     ema = settings.take("ema")
     if meta_steps is None:
         meta_steps = settings.take("meta_steps")
     schedule = settings.call(make_schedule, rate=rate, meta_steps=meta_steps)
+    if moves > 1 and not isinstance(schedule, float):
+        schedule = Slowed(schedule, moves)
     return settings.call_with_prefix(
         "outer_",
         settings.part("outer_optimizer"),
@@ -619,6 +649,16 @@ class Hold(keras.optimizers.schedules.LearningRateSchedule):
             config["after"], custom_objects
         )
         return cls(after, config["steps"])
+
+
+@keras.saving.register_keras_serializable(package="tf_metagan")
+class Slowed(Hold):
+    """Follow `after` by one step in every `steps` steps."""
+
+    def __call__(self, step):
+        """Return the step size at an optimizer step."""
+        done = keras.ops.cast(step, "float32")
+        return self.after(keras.ops.floor(done / self.steps))
 
 
 @keras.saving.register_keras_serializable(package="tf_metagan")

@@ -174,6 +174,14 @@ class Config:
         chosen_by="dataset",
         path=True,
     )
+    image: str | None = setting(
+        None,
+        "One PNG or JPEG file in place of a folder for photographs, as singan "
+        "takes it.",
+        section=DATA,
+        chosen_by="dataset",
+        path=True,
+    )
     image_size: int = setting(
         32,
         "Height and width to which images are brought.",
@@ -377,9 +385,14 @@ class Config:
         "moving_average",
         "Amplitude of the noise at scales above the coarsest: the root mean "
         "square error of reconstructions, as a moving average or of the last "
-        "batch; or 1.",
+        "batch; a tenth of it as the scale begins; or 1.",
         section=GAN,
-        choices=("moving_average", "last_batch_as_published", "constant"),
+        choices=(
+            "moving_average",
+            "last_batch_as_published",
+            "at_start",
+            "constant",
+        ),
         chosen_by="game",
     )
     convolution: str = setting(
@@ -395,7 +408,8 @@ class Config:
         "What the players see: two_player is plain GAN; in exemplar both are "
         "given an image of the task, in labelled the class; in latent networks "
         "of the task make the latents; in pyramid a photograph makes a GAN of "
-        "its own. An architecture that is made for one brings it.",
+        "its own, in singan it is the only one. An architecture that is made "
+        "for one brings it.",
         section=GAN,
         choices=registry.GAMES,
     )
@@ -585,6 +599,13 @@ class Config:
     n_critic: int = setting(
         1,
         "Discriminator steps in each inner step.",
+        section=INNER,
+        unit="steps",
+        interval="[1, inf)",
+    )
+    n_generator: int = setting(
+        1,
+        "Steps of the others, such as the generator, in each inner step.",
         section=INNER,
         unit="steps",
         interval="[1, inf)",

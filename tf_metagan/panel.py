@@ -56,7 +56,7 @@ class Panel:
         support = support.reshape(len(support), -1, *support.shape[3:])
         if self._rebuilds:
             columns = {
-                "photograph (unseen)": support[:, :1],
+                "photograph": support[:, :1],
                 "reconstruction": first,
                 "samples": adapted,
             }

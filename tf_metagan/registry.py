@@ -108,6 +108,7 @@ ALGORITHMS = Table(
         "latent": "tf_metagan.algorithms.latent:Latent",
         "joint": "tf_metagan.algorithms.joint:Joint",
         "internal": "tf_metagan.algorithms.internal:Internal",
+        "singan": "tf_metagan.algorithms.singan:Singan",
         "scratch": "tf_metagan.algorithms.scratch:Scratch",
     },
     flag="algo",
@@ -123,6 +124,7 @@ ARCHITECTURES = Table(
         "latent_dcgan": "tf_metagan.architectures.latent_dcgan:build",
         "cdcgan": "tf_metagan.architectures.cdcgan:build",
         "pyramid": "tf_metagan.architectures.pyramid:build",
+        "stacks": "tf_metagan.architectures.stacks:build",
         "toy": "tf_metagan.architectures.toy:build",
     },
     flag="architecture",
@@ -136,6 +138,7 @@ GAMES = Table(
         "latent": "tf_metagan.gan.latents:latent_game",
         "labelled": "tf_metagan.gan.labels:labelled_game",
         "pyramid": "tf_metagan.gan.internal:pyramid_game",
+        "singan": "tf_metagan.gan.singan:singan_game",
     },
     flag="game",
 )
@@ -146,6 +149,7 @@ MADE_FOR: Mapping[str, str] = MappingProxyType(
         "latent_dcgan": "latent",
         "cdcgan": "labelled",
         "pyramid": "pyramid",
+        "stacks": "singan",
     }
 )
 """{architecture: game that it is made for}; two_player where it is absent."""

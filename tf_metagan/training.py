@@ -49,6 +49,7 @@ _FREE = (
     "intra_op_threads",
     "data_dir",
     "image_folder",
+    "image",
     "parallel_tasks",
 )
 
@@ -108,6 +109,7 @@ def _train(
     config = settings.config
     split = assembly.make_split(settings, images)
     algorithm = assembly.make_algorithm(settings)
+    check_tasks(config, algorithm, split)
     sampler = assembly.make_sampler(
         settings,
         images,
@@ -115,10 +117,10 @@ def _train(
         stream=TRAIN_STREAM,
         others=algorithm.game.wants_others,
     )
-    unseen = assembly.make_sampler(
+    shown = assembly.make_sampler(
         settings,
         images,
-        classes=split.test,
+        classes=_shown(algorithm, split),
         stream=PANEL_STREAM,
         meta_batch=config.panel_tasks,
         rotate_classes=False,
@@ -177,7 +179,7 @@ def _train(
         data.save_split(split, os.path.join(logdir, assembly.SPLIT_FILE))
 
     # The loop.
-    view = make_panel(config, algorithm, unseen) if team.is_chief else None
+    view = make_panel(config, algorithm, shown) if team.is_chief else None
     start = int(learner.meta_step.numpy())
     end = config.meta_steps if algorithm.learns else start
     with (
@@ -312,8 +314,37 @@ def draw_stock(
     return data.to_bytes(sampler.batch(0).support[:, 0, 0].numpy())
 
 
+def check_tasks(config: Config, algorithm, split: data.Split) -> None:
+    """Refuse several tasks where one is modelled.
+
+    Raises:
+      ValueError: the rule models one class and gets others, or several at a
+        time.
+    """
+    if not algorithm.one_task:
+        return
+    if len(split.train) > 1:
+        raise ValueError(
+            f"--algo={config.algo} models one photograph, got "
+            f"{len(split.train)} to train on. Use --image=FILE, or "
+            "--train_classes=NUMBER for one of a data set."
+        )
+    if config.meta_batch > 1:
+        raise ValueError(
+            f"--meta_batch={config.meta_batch} asks for several photographs in "
+            f"a meta-step, but --algo={config.algo} models one. Leave it out."
+        )
+
+
+def _shown(algorithm, split: data.Split) -> tuple[int, ...]:
+    """Return the classes of the pictures: unseen ones, if there are any."""
+    if algorithm.one_task or not split.test:
+        return split.train
+    return split.test
+
+
 def make_panel(config: Config, algorithm, sampler) -> panel.Panel:
-    """Return the picture of a run: the first tasks of unseen classes."""
+    """Return the picture of a run: the first tasks of a sampler's classes."""
     tasks = sampler.batch(0)
     steps = config.adapt_steps
     return panel.Panel(

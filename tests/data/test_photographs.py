@@ -39,9 +39,29 @@ def test_single_photograph_is_refused(tmp_path):
         photographs.load(**SIZES, image_folder=write(tmp_path, (80, 60)))
 
 
-def test_no_folder_is_refused():
-    with pytest.raises(ValueError, match="--image_folder is not set"):
-        photographs.load(**SIZES, image_folder=None)
+def test_one_file_is_a_data_set_without_a_test(tmp_path):
+    folder = write(tmp_path, (80, 60), (50, 50))
+    found = photographs.load(
+        **SIZES, image_folder=None, image=f"{folder}/1.png"
+    )
+    assert found.name == ("1.png",)
+    assert found.images.shape == (1, 32, 32, 3)
+    split = base.make_split(found, dataset="photographs", seed=0)
+    assert (split.train, split.test) == ((0,), ())
+    with pytest.raises(ValueError, match="1 test classes asked of a data set"):
+        base.make_split(
+            found._replace(test_label=None), dataset="photographs", seed=0
+        )
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [({}, "neither of --image"), ({"image": "a.png"}, "both of --image")],
+)
+def test_one_source_is_needed(tmp_path, files, message):
+    folder = str(tmp_path) if files else None
+    with pytest.raises(ValueError, match=message):
+        photographs.load(**SIZES, image_folder=folder, **files)
 
 
 def test_landscapes_depend_on_number_and_seed_alone():

@@ -37,12 +37,14 @@ class Algorithm(abc.ABC):
       least_steps: smallest number of inner steps that makes sense.
       classical: players whose outer gradient is an ordinary one, for an
         optimiser of ordinary training.
+      one_task: whether it models a single class, which is shown in training.
     """
 
     defaults: ClassVar[Mapping[str, object]] = MappingProxyType({})
     learns: ClassVar[bool] = True
     least_steps: ClassVar[int] = 1
     classical: tuple[str, ...] = ()
+    one_task: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -31,7 +31,8 @@ class ClassImages(NamedTuple):
         negative, not necessarily 0, 1, 2, ...
       name: one name per class, unique.
       test_label: class ids which the data set itself reserves for meta-test;
-        None if it reserves none.
+        None if it does not say. A single class reserved for nothing, (), is
+        trained on without a test.
       test_images: int64 [classes], how many images at the end of each class
         belong to the data set's own test split; None unless every class has
         images inside and outside of such a split.
@@ -260,7 +261,7 @@ def check_split(split: Split, source: ClassImages) -> None:
         those the split was made from.
     """
     for side, classes in (("train", split.train), ("test", split.test)):
-        if not classes:
+        if not classes and not (side == "test" and source.test_label == ()):
             raise ValueError(
                 f"the split leaves no {side} classes of "
                 f"{split.dataset!r}; expected at least one. Leave classes "

@@ -17,9 +17,10 @@ def load(
     image_size: int,
     channels: int | None,
     image_folder: str | None,
+    image: str | None = None,
     smallest_size: int,
 ) -> base.ClassImages:
-    """Load every picture of a folder as a class of one image.
+    """Load every picture of a folder, or one file, as a class of one image.
 
     Photographs are brought to one width and the nearest of a few aspects, so
     that batches of one size can be made of them; that stretches by 16 % at
@@ -29,6 +30,7 @@ def load(
       image_size: width wanted.
       channels: 1 for grey, 3 for colour; None for colour.
       image_folder: holds PNG or JPEG files.
+      image: one such file instead; nothing is kept for the test.
       smallest_size: width of the coarsest scale of the pyramids that are to be
         made of them.
 
@@ -36,24 +38,12 @@ def load(
       ClassImages with `height`; below its height an image is zero.
 
     Raises:
-      FileNotFoundError: no such folder.
+      FileNotFoundError: no such folder or file.
       OSError: a broken file.
-      ValueError: fewer than two pictures, or one too flat for the pyramid.
+      ValueError: no folder and no file, or both; fewer than two pictures in
+        a folder, or one too flat for the pyramid.
     """
-    if image_folder is None:
-        raise ValueError(
-            "--image_folder is not set, but photographs were asked for; "
-            "expected a folder of PNG or JPEG files. Use "
-            "--image_folder=FOLDER or another --dataset."
-        )
-    folder = picture_files.existing(image_folder)
-    paths = picture_files.list_folder(folder)
-    if len(paths) < 2:
-        raise ValueError(
-            f"{folder} holds {len(paths)} pictures; expected at least two, "
-            "one to train on and one to test on. Add photographs, or correct "
-            "--image_folder."
-        )
+    folder, paths = _files(image_folder, image)
     images = [
         pixels.fit_width(
             picture_files.open_plain(path),
@@ -67,12 +57,37 @@ def load(
     _check_heights(paths, height, image_size, smallest_size)
     shape = (len(images), height.max(), image_size, channels or 3)
     canvas = np.zeros(shape, np.uint8)
-    for place, image in zip(canvas, images, strict=True):
-        place[: len(image)] = image
+    for place, pixel_rows in zip(canvas, images, strict=True):
+        place[: len(pixel_rows)] = pixel_rows
     grouped = base.group(
         canvas, np.arange(len(paths)), name=_names(paths, folder)
     )
-    return grouped._replace(height=height)
+    kept = None if image is None else ()
+    return grouped._replace(height=height, test_label=kept)
+
+
+def _files(folder: str | None, image: str | None) -> tuple[Path, list[Path]]:
+    """Return the folder that names are relative to, and the files."""
+    if (folder is None) == (image is None):
+        which = "neither" if folder is None else "both"
+        raise ValueError(
+            f"photographs were asked for, and {which} of --image_folder and "
+            "--image came; expected one of them. Use --image_folder=FOLDER "
+            "with PNG or JPEG files, --image=FILE for a single one, or "
+            "another --dataset."
+        )
+    if image is not None:
+        path = picture_files.existing(image)
+        return path.parent, [path]
+    found = picture_files.existing(folder)
+    paths = picture_files.list_folder(found)
+    if len(paths) < 2:
+        raise ValueError(
+            f"{found} holds {len(paths)} pictures; expected at least two, "
+            "one to train on and one to test on. Add photographs, correct "
+            "--image_folder, or use --image=FILE for one."
+        )
+    return found, paths
 
 
 def _check_heights(

@@ -70,6 +70,8 @@ class Game(NamedTuple):
         than before; see `algorithms.base.Algorithm.phases`.
       grow: (vars) -> Vars with which the next phase begins.
       learned: (params) -> those that the present phase learns.
+      knows: (vars, photograph [H, W, C]) -> bool, whether the players can model
+        it; a GAN of one photograph knows no other.
 
     `real` is [n, H, W, C] in [-1, 1]; `others` the same or None; `seed` int64
     [2]. A game draws as many fakes as there are real images.
@@ -93,6 +95,7 @@ class Game(NamedTuple):
     phases: int = 1
     grow: Callable = lambda vars: vars
     learned: Callable = lambda params: params
+    knows: Callable = lambda vars, photograph: True
 
 
 class Shown(NamedTuple):

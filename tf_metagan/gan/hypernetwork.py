@@ -4,7 +4,6 @@ An embedding of the photograph and a linear head for every weight tensor. G has
 heads for each scale, of which only the newest learn; D has one set.
 """
 
-import re
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +70,7 @@ class Hypernetworks(NamedTuple):
 
     def grow(self, vars: Vars) -> Vars:
         """Return `vars` with heads for one scale more, copies of the newest."""
-        newest = num_scales(vars.params) - 1
+        newest = pyramid.num_scales(vars.params) - 1
         old, new = _prefix("g", newest), _prefix("g", newest + 1)
         copies = {
             new + leaf.removeprefix(old): tf.identity(x)
@@ -82,7 +81,7 @@ class Hypernetworks(NamedTuple):
 
     def learned(self, params: dict) -> dict:
         """Return all leaves but the heads of older scales."""
-        newest = _prefix("g", num_scales(params) - 1)
+        newest = _prefix("g", pyramid.num_scales(params) - 1)
         return tree.select(
             params,
             lambda p, leaf: p == "d" or leaf.startswith((_EMBED, f"{newest}/")),
@@ -104,7 +103,7 @@ class Hypernetworks(NamedTuple):
         embedding, after = self._embed(
             vars, player, photographs, training=training
         )
-        count = num_scales(vars.params) if player == "g" else 1
+        count = pyramid.num_scales(vars.params) if player == "g" else 1
         models = [
             self._project(
                 vars.params[player], player, _prefix(player, i), embedding
@@ -144,12 +143,6 @@ class Hypernetworks(NamedTuple):
             )
             for layer in self.stacks[player]
         }
-
-
-def num_scales(params: dict) -> int:
-    """Return how many scales {player: {leaf: x}} has heads of G for."""
-    found = (re.match(r"scale(\d+)/", leaf) for leaf in params["g"])
-    return 1 + max(int(match[1]) for match in found if match)
 
 
 def _prefix(player: str, scale: int) -> str:

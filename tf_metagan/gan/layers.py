@@ -114,6 +114,21 @@ def leaky_relu(x, slope: float):
     return activate(x)
 
 
+def normalise(x, gamma, beta, *, axes, epsilon: float) -> tf.Tensor:
+    """Return gamma (x - mean) / sqrt(mean((x - mean)^2) + epsilon) + beta.
+
+    Args:
+      x: any shape.
+      gamma: like `x` without the axes, or such that it spreads over it.
+      beta: likewise.
+      axes: that means run over.
+      epsilon: added to the variance.
+    """
+    centred = x - tf.reduce_mean(x, axes, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), axes, keepdims=True)
+    return gamma * (centred * tf.math.rsqrt(variance + epsilon)) + beta
+
+
 class _Norm(keras.layers.Layer):
     """Normalise over some axes, then scale and shift.
 
@@ -166,12 +181,13 @@ class _Norm(keras.layers.Layer):
         Returns:
           Same shape and dtype.
         """
-        axes = self._averaged(len(inputs.shape))
-        x = tf.cast(inputs, self.variable_dtype)
-        centred = x - tf.reduce_mean(x, axes, keepdims=True)
-        variance = tf.reduce_mean(tf.square(centred), axes, keepdims=True)
-        inverse = tf.math.rsqrt(variance + self.epsilon)
-        normalised = self.gamma * (centred * inverse) + self.beta
+        normalised = normalise(
+            tf.cast(inputs, self.variable_dtype),
+            self.gamma,
+            self.beta,
+            axes=self._averaged(len(inputs.shape)),
+            epsilon=self.epsilon,
+        )
         return tf.cast(normalised, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

@@ -10,12 +10,15 @@ Source: SinGAN (Shaham et al., 2019); sizes, scaling of weights and the stack
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from tf_metagan.gan import resampling
+from tf_metagan.core import rng
+from tf_metagan.gan import layers, resampling
+from tf_metagan.types import Params
 
 BORDER = 5  # pixels that a stack takes from each side
 _SIDE = 3
@@ -63,7 +66,11 @@ class Layer(NamedTuple):
 
 
 Weights = dict[str, dict[str, tf.Tensor]]
-"""{layer: {"kernel": [n, 3, 3, c, f], "bias": [n, f]}} of n models."""
+"""{layer: {"kernel": [n, 3, 3, c, f], "bias": [n, f]}} of n models.
+
+A layer with "gamma" and "beta", [n, f], in place of the bias normalises every
+channel of every image over its pixels.
+"""
 
 
 def stack(channels: int, width: int, *, slope: float, player: str) -> tuple:
@@ -153,6 +160,37 @@ def shrink(photographs, size) -> tf.Tensor:
     return tf.clip_by_value(small, -1.0, 1.0)
 
 
+def noise(seed, shape: Sequence, dtype, *, alike: bool) -> tf.Tensor:
+    """Draw N(0, 1).
+
+    Args:
+      seed: int64 [2].
+      shape: [..., C].
+      dtype: floating type.
+      alike: whether the channels of a pixel are equal, as in SinGAN's coarsest
+        scale.
+    """
+    *places, channels = shape
+    drawn = rng.normal(seed, [*places, 1 if alike else channels], dtype)
+    return tf.repeat(drawn, channels, -1) if alike else drawn
+
+
+def num_scales(params: dict) -> int:
+    """Return how many scales {player: {leaf: x}} has weights of G for."""
+    found = (re.match(r"scale(\d+)/", leaf) for leaf in params["g"])
+    return 1 + max(int(match[1]) for match in found if match)
+
+
+def layers_of(leaves: Params, prefix: str) -> Weights:
+    """Return the leaves "PREFIXlayer/name" as {layer: {name: x}}."""
+    found: Weights = {}
+    for leaf, x in leaves.items():
+        if leaf.startswith(prefix):
+            layer, name = leaf.removeprefix(prefix).split("/")
+            found.setdefault(layer, {})[name] = x
+    return found
+
+
 class Nets(NamedTuple):
     """The arithmetic of the stacks.
 
@@ -166,22 +204,34 @@ class Nets(NamedTuple):
 
     def run(self, weights: Weights, images) -> tf.Tensor:
         """Apply a stack to [n, m, h, w, C]; ten pixels less on each axis."""
-        names = [f"conv{number}" for number in range(1, _DEPTH + 1)]
-        kernels = [weights[name]["kernel"] for name in names]
-        biases = [weights[name]["bias"] for name in names]
-        if kernels[0].shape[0] == 1:
-            x = images[0]
-            for i in range(_DEPTH):
-                x = tf.nn.conv2d(x, kernels[i][0], 1, "VALID")
-                x = tf.nn.bias_add(x, biases[i][0])
-                x = self.activate(x) if i < _DEPTH - 1 else x
-            return x[tf.newaxis]
-        x = images
-        for i in range(_DEPTH):
-            x = self.convolve(x, kernels[i])
-            x += biases[i][:, tf.newaxis, tf.newaxis, tf.newaxis]
-            x = self.activate(x) if i < _DEPTH - 1 else x
-        return x
+        alone = weights["conv1"]["kernel"].shape[0] == 1
+        x = images[0] if alone else images
+        for number in range(1, _DEPTH + 1):
+            layer = weights[f"conv{number}"]
+            if alone:
+                layer = {name: w[0] for name, w in layer.items()}
+            x = self._layer(layer, x)
+            x = self.activate(x) if number < _DEPTH else x
+        return x[tf.newaxis] if alone else x
+
+    def _layer(self, layer: dict[str, tf.Tensor], x) -> tf.Tensor:
+        """Apply a layer to [m, h, w, c], or one per model if [n, ...]."""
+        if x.shape.rank == 4:
+            x = tf.nn.conv2d(x, layer["kernel"], 1, "VALID")
+        else:
+            x = self.convolve(x, layer["kernel"])
+            layer = {
+                name: w[:, tf.newaxis, tf.newaxis, tf.newaxis]
+                for name, w in layer.items()
+                if name != "kernel"
+            }
+        if "gamma" in layer:
+            return layers.normalise(
+                x, layer["gamma"], layer["beta"], axes=(-3, -2), epsilon=1e-5
+            )
+        if x.shape.rank == 4:
+            return tf.nn.bias_add(x, layer["bias"])
+        return x + layer["bias"]
 
     def judge(self, weights: Weights, images) -> tf.Tensor:
         """Return the scores [n, m, h - 10, w - 10, 1] of patches."""

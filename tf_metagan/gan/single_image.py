@@ -23,6 +23,7 @@ class Model(NamedTuple):
       amplitudes: of the noise at each scale.
       star: int64 [2], seed of z*, from which the photograph is rebuilt.
       nets: arithmetic of the stacks.
+      alike: whether the noise of the coarsest scale has equal channels.
 
     Images are [n, h, w, C]. Those of methods have the size of the last entry
     of `sizes` and values in [-1, 1].
@@ -33,6 +34,7 @@ class Model(NamedTuple):
     amplitudes: Sequence[tf.Tensor]
     star: tf.Tensor
     nets: pyramid.Nets
+    alike: bool = False
 
     @property
     def _kernel(self) -> tf.Tensor:
@@ -78,13 +80,19 @@ class Model(NamedTuple):
         h, w = self.sizes[scale]
         border = 2 * pyramid.BORDER * (scale > 0)
         shape = [n, h + border, w + border, self._kernel.shape[3]]
-        seed = rng.fold(seed, _NOISE, scale)
-        return rng.normal(seed, shape, self._kernel.dtype)
+        return pyramid.noise(
+            rng.fold(seed, _NOISE, scale),
+            shape,
+            self._kernel.dtype,
+            alike=self.alike and scale == 0,
+        )
 
     def star_noise(self) -> tf.Tensor:
         """Return z*, [1, h, w, C]."""
-        shape = [*self.sizes[0], self._kernel.shape[3]]
-        return rng.normal(self.star, shape, self._kernel.dtype)[tf.newaxis]
+        shape = [1, *self.sizes[0], self._kernel.shape[3]]
+        return pyramid.noise(
+            self.star, shape, self._kernel.dtype, alike=self.alike
+        )
 
     def render(self, noises: Sequence, *, below=None) -> tf.Tensor:
         """Draw images from noise.

@@ -34,6 +34,7 @@ class Inception:
         are told apart by eight digits of their file's hash behind it.
       classes: (), for the columns are not classes of a data set of ours.
       held_out_accuracy: None.
+      model: Keras's own, with the weights.
     """
 
     classes: tuple[int, ...] = ()
@@ -42,7 +43,7 @@ class Inception:
     def __init__(self, model: Any, *, name: str, has_head: bool):
         """Use `inception` to make one."""
         self.name = name
-        self._model = model
+        self.model = model
         self._has_head = has_head
         self._predict = tf.function(
             self._outputs,
@@ -77,9 +78,9 @@ class Inception:
     def _outputs(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return (features, log_probs) of images of the network's size."""
         if not self._has_head:
-            features = self._model(images, training=False)
+            features = self.model(images, training=False)
             return features, tf.zeros([tf.shape(features)[0], 0])
-        features, logits = self._model(images, training=False)
+        features, logits = self.model(images, training=False)
         return features, tf.nn.log_softmax(logits)
 
 

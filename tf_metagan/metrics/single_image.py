@@ -56,8 +56,8 @@ def patch_swd(
     generator = np.random.default_rng(seed)
     return [
         swd.sliced_wasserstein(
-            _patches(a, patch, patches, generator),
-            _patches(b, patch, patches, generator),
+            patches_of(a, patch, patches, generator),
+            patches_of(b, patch, patches, generator),
             projections=projections,
             seed=seed,
         )
@@ -185,7 +185,7 @@ def _blur(images: np.ndarray) -> np.ndarray:
     return _filter(_filter(wide, _BINOMIAL, 1), _BINOMIAL, 2)
 
 
-def _patches(
+def patches_of(
     images: np.ndarray, side: int, count: int, generator: np.random.Generator
 ) -> np.ndarray:
     """Draw patches of [n, H, W, C] as rows [count, side side C]."""

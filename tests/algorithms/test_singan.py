@@ -1,0 +1,123 @@
+"""One photograph's GAN as a rule: what moves when, and how often."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import photographs as small
+from tests import problems
+from tests.algorithms.test_internal import equal, heads, make_learner
+from tf_metagan import assembly
+
+STEPS = 6  # two for each of three scales
+MOVES = 3
+
+
+def algorithm(**options):
+    duel = small.singan()
+    return small.algorithm(
+        STEPS, name="singan", duel=duel, moves=MOVES, **options
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager():
+    """Spare the graphs, of which every phase has its own."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Train all phases; keep weights and a checkpoint of each step."""
+    learner = make_learner(algorithm())
+    manager = learner.manager(str(tmp_path_factory.mktemp("ckpt")), keep=9)
+    found = [(learner.values(), learner.save(manager))]
+    for _ in range(STEPS):
+        learner.step(small.tasks(1))
+        found.append((learner.values(), learner.save(manager)))
+    return learner, found
+
+
+def check_frozen(before, after, scale):
+    equal(heads(before, scale), heads(after, scale))
+
+
+def test_older_scales_keep_their_bits(run):
+    _, found = run
+    check_frozen(found[2][0], found[STEPS][0], 0)
+    check_frozen(found[4][0], found[STEPS][0], 1)
+    with pytest.raises(AssertionError):
+        check_frozen(found[2][0], found[STEPS][0], 1)
+
+
+def test_discriminator_goes_on_where_the_scale_below_ended(tmp_path):
+    learner = make_learner(algorithm())
+    drawn = learner.values().params["d"]
+    seen = []
+    enter = learner._enter_due_phase
+
+    def watched(step):
+        seen.append(learner.values().params["d"])
+        enter(step)
+
+    learner._enter_due_phase = watched
+    for _ in range(2):
+        learner.step(small.tasks(1))
+    begun = learner.values().params["d"]
+    for leaf, x in seen[-1].items():
+        equal(begun[leaf.replace("scale0/", "scale1/")], x)
+        if "beta" not in leaf:
+            with pytest.raises(AssertionError):
+                equal(x, drawn[leaf])
+    assert not [x for x in begun if x.startswith("scale0/")]
+
+
+def test_every_player_moves_so_often(run):
+    learner, _ = run
+    for player in ("d", "g"):
+        optimizer = learner._optimizers["params", player]
+        assert int(optimizer.iterations.numpy()) == 2 * MOVES
+    rule = algorithm()
+    assert assembly.count_moves(rule, rule.init(0)) == {"d": MOVES, "g": MOVES}
+    one = problems.build("fomaml")
+    assert assembly.count_moves(one, one.init(0)) == {"d": 1, "g": 1}
+
+
+def test_every_move_has_noise_of_its_own():
+    rule = algorithm()
+    vars = rule.init(0)
+    turns = rule.outer_turns()
+    first, second, *_ = (
+        problems.gradients(turn, vars, small.tasks(1)) for turn in turns
+    )
+    apart = np.abs(
+        first.params["d"]["scale0/conv5/kernel"]
+        - second.params["d"]["scale0/conv5/kernel"]
+    )
+    assert apart.max() > 0
+    whole = problems.gradients(rule, vars, small.tasks(1))
+    equal(whole.params["d"], first.params["d"])
+
+
+@pytest.mark.parametrize("start", [1, 3])
+def test_resuming_in_any_phase_gives_the_same_bits(run, start):
+    whole, found = run
+    learner = make_learner(algorithm(), seed=1)
+    learner.restore(found[start][1])
+    for _ in range(start, STEPS):
+        learner.step(small.tasks(1))
+    equal(learner.snapshot(), whole.snapshot())
+
+
+def test_step_size_drops_by_meta_steps_and_not_by_moves():
+    drop = keras.optimizers.schedules.PiecewiseConstantDecay([7], [1.0, 0.1])
+    slow = assembly.Slowed(drop, MOVES)
+    found = [float(slow(i)) for i in range(10 * MOVES)]
+    assert found == pytest.approx([1.0] * 8 * MOVES + [0.1] * 2 * MOVES)
+    stored = keras.optimizers.schedules.serialize(slow)
+    again = keras.optimizers.schedules.deserialize(stored)
+    assert float(again(8 * MOVES)) == pytest.approx(0.1)
+    assert float(drop(8)) == pytest.approx(0.1)  # by moves

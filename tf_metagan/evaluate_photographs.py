@@ -1,0 +1,234 @@
+"""Score models of photographs: python -m tf_metagan.evaluate_photographs
+
+The command line only; evaluation/photographs.py says what is measured.
+"""
+
+import dataclasses
+import os
+import shlex
+import sys
+from typing import Any
+
+from tf_metagan import cli
+from tf_metagan.fields import check_all, setting
+from tf_metagan.settings import Settings
+
+_WHAT = "What to evaluate"
+_HOW = "Protocol"
+_WHERE = "Networks and results"
+
+RESULTS = os.path.join("eval", "photographs")  # in the folder of the run
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluatePhotographsConfig:
+    """Every setting of an evaluation of models of photographs."""
+
+    run: tuple[str, ...] = setting(
+        (),
+        "Folders of runs that model photographs; several are compared on the "
+        "photographs that all runs of a single photograph were trained on.",
+        section=_WHAT,
+        path=True,
+    )
+    images: tuple[str, ...] = setting(
+        (),
+        "Photographs, or a folder of them. None: those of the runs, seen and "
+        "unseen in training.",
+        section=_WHAT,
+        path=True,
+    )
+    photographs: int | None = setting(
+        None,
+        "Most photographs of each kind, the first ones. None: all.",
+        section=_WHAT,
+        interval="[1, inf)",
+    )
+    samples: int = setting(
+        50,
+        "Images to draw of each model.",
+        section=_HOW,
+        unit="images",
+        interval="[2, inf)",
+    )
+    levels: int = setting(
+        3,
+        "Levels of the Laplacian pyramid whose patches are compared.",
+        section=_HOW,
+        interval="[1, 8]",
+    )
+    seed: int = setting(
+        0,
+        "Root of samples, patches and directions; equal seeds give equal "
+        "numbers.",
+        section=_HOW,
+        interval="[0, 2147483647]",
+    )
+    inception_weights: str | None = setting(
+        None,
+        "File with the weights of Keras's InceptionV3, for SIFID before the "
+        "first pooling (64 channels) and the second (192). None: no SIFID.",
+        section=_WHERE,
+        path=True,
+    )
+    output: str | None = setting(
+        None,
+        f"Folder of results.json and results.md. None: {RESULTS} in that of "
+        "the first run.",
+        section=_WHERE,
+        path=True,
+    )
+
+    def __post_init__(self) -> None:
+        check_all(self)
+
+
+def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
+    """Evaluate; TensorFlow is imported here, so that --help is instant."""
+    from absl import logging
+
+    from tf_metagan import applications, assembly, versions
+    from tf_metagan.data import atomic
+    from tf_metagan.evaluation import photographs, store
+
+    for name in vars(settings.config):
+        settings.take(name)
+    config = settings.config
+    if not config.run:
+        raise ValueError(
+            "--run is missing: expected folders of runs that model "
+            "photographs. Such as: python -m tf_metagan.evaluate_photographs "
+            "--run=runs/places"
+        )
+    assembly.set_graph_options()
+    runs = {folder: assembly.load_run(folder) for folder in config.run}
+    for run in runs.values():
+        applications.require_photographs(run, "tf_metagan.evaluate_photographs")
+    subjects = _subjects(config, runs)
+    nets = _nets(config)
+    protocol = photographs.Protocol(config.samples, config.levels, config.seed)
+    settings.check_all_used()
+    systems = [
+        _evaluated(run, folder, subjects[folder], protocol, nets)
+        for folder, run in runs.items()
+    ]
+    folder = config.output or os.path.join(config.run[0], RESULTS)
+    words = [settings.as_flag(name) for name in settings.given]
+    os.makedirs(folder, exist_ok=True)
+    store.write_json(
+        os.path.join(folder, store.RESULTS_FILE),
+        {
+            "format": store.FORMAT,
+            "command": shlex.join(
+                ["python", "-m", "tf_metagan.evaluate_photographs", *words]
+            ),
+            "protocol": protocol._asdict(),
+            "inception": [net.name for net in nets],
+            "systems": systems,
+            "versions": versions.installed(),
+            "commit": versions.git_commit(),
+        },
+    )
+    text = photographs.table(systems)
+    with atomic.replacement(os.path.join(folder, "results.md")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    logging.info("\n%s", text)
+    logging.info("results: %s", folder)
+    return cli.EXIT_OK
+
+
+def _subjects(config: EvaluatePhotographsConfig, runs: dict) -> dict:
+    """Return {folder of a run: photographs that it is scored on}."""
+    from tf_metagan import applications
+
+    found = {
+        folder: applications.loaded_again(run, config.images)
+        for folder, run in runs.items()
+    }
+    single = [f for f, run in runs.items() if run.algorithm.one_task]
+    common = {x.name for folder in single for x in found[folder]}
+    for folder, given in found.items():
+        if common:
+            given = [x for x in given if x.name in common]
+        if config.photographs is not None:
+            given = _first(given, config.photographs)
+        if not given:
+            raise ValueError(
+                f"{folder} models none of the photographs asked for "
+                f"({', '.join(sorted(common) or config.images)}). Name some "
+                "that it can, or compare other runs."
+            )
+        found[folder] = given
+    return found
+
+
+def _first(subjects: list, count: int) -> list:
+    """Return the first of every group."""
+    groups: dict[str, list] = {}
+    for x in subjects:
+        groups.setdefault(x.group, []).append(x)
+    return [x for group in groups.values() for x in group[:count]]
+
+
+def _nets(config: EvaluatePhotographsConfig) -> tuple[Any, ...]:
+    if config.inception_weights is None:
+        return ()
+    from tf_metagan.metrics import sifid
+
+    return tuple(
+        sifid.places(config.inception_weights, channels=channels)
+        for channels in sifid.LAYERS
+    )
+
+
+def _evaluated(run, folder: str, subjects, protocol, nets) -> dict[str, Any]:
+    """Return all results of a run."""
+    from absl import logging
+
+    from tf_metagan import applications
+    from tf_metagan.core import rng
+    from tf_metagan.evaluation import photographs
+
+    rows = []
+    for subject in subjects:
+        logging.info("%s: %s", folder, subject.name)
+        model = applications.model_of(run, subject.image)
+        rows.append(
+            {
+                "name": subject.name,
+                "group": subject.group,
+                "scores": photographs.score(
+                    model, subject.image, protocol, nets
+                ),
+            }
+        )
+
+    def draw():
+        model = applications.model_of(run, subjects[0].image)
+        return model.sample(rng.make_seed(protocol.seed), 16).numpy()
+
+    cost = photographs.cost(run, folder)
+    return {
+        "run": folder,
+        "algo": run.settings.config.algo,
+        "cost": {**cost, "forward_seconds": photographs.seconds_of(draw)},
+        "means": photographs.means(rows),
+        "photographs": rows,
+    }
+
+
+COMMAND = cli.Command(
+    module="tf_metagan.evaluate_photographs",
+    purpose="Score the GANs that runs make of photographs, seen and unseen in "
+    "training, and say what each of them cost.",
+    examples=(
+        "python -m tf_metagan.evaluate_photographs --run=runs/places",
+        "python -m tf_metagan.evaluate_photographs "
+        "--run=runs/places,runs/singan_12 --output=compared",
+    ),
+    settings=EvaluatePhotographsConfig,
+    main=main,
+)
+
+if __name__ == "__main__":
+    sys.exit(cli.run(COMMAND))

@@ -1,0 +1,206 @@
+"""Scores of models of photographs, and what they cost.
+
+No network is trained for any of them; SIFID needs weights of Inception-v3.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tf_metagan.assembly import Run
+from tf_metagan.core import rng
+from tf_metagan.metrics import base, patch_kid, sifid, single_image
+
+SWD = "swd_laplacian"
+ITSELF = "swd_laplacian_of_itself"
+METRICS_FILE = "metrics.jsonl"
+
+
+class Subject(NamedTuple):
+    """A photograph that is scored.
+
+    Attributes:
+      name: of its file, or of the class.
+      image: [H, W, C] in [-1, 1].
+      group: "seen" or "unseen" in training, or "given".
+    """
+
+    name: str
+    image: np.ndarray
+    group: str
+
+
+class Protocol(NamedTuple):
+    """What is drawn and compared.
+
+    Attributes:
+      samples: images of each model.
+      levels: of the Laplacian pyramid.
+      seed: of samples, patches and directions.
+    """
+
+    samples: int
+    levels: int
+    seed: int
+
+
+def score(
+    model: Any,
+    image: np.ndarray,
+    protocol: Protocol,
+    nets: Sequence[sifid.Places] = (),
+) -> dict[str, float]:
+    """Compare samples of a model with its photograph.
+
+    Args:
+      model: a `gan.single_image.Model`.
+      image: [H, W, C] in [-1, 1], the photograph.
+      protocol: sizes and seed.
+      nets: for SIFID, one of each number of channels.
+
+    Returns:
+      {metric: value}; `swd_laplacian` is the mean over its levels.
+
+    Raises:
+      ValueError: the photograph is too small for the patches.
+    """
+    root = rng.make_seed(protocol.seed)
+    fakes = model.sample(root, protocol.samples).numpy()
+    rebuilt = model.reconstruct().numpy()[0]
+    apart, itself = (
+        single_image.patch_swd(
+            image, others, levels=protocol.levels, seed=protocol.seed
+        )
+        for others in (fakes, image[np.newaxis])
+    )
+    kid = patch_kid.patch_kid(image, fakes, seed=protocol.seed)
+    return {
+        SWD: float(np.mean(apart)),
+        **{f"{SWD}_level{i}": x for i, x in enumerate(apart)},
+        ITSELF: float(np.mean(itself)),
+        patch_kid.NAME: kid.mean,
+        "diversity": single_image.pixel_diversity(fakes, image),
+        "psnr_reconstruction": single_image.psnr(image, rebuilt),
+        "ssim_reconstruction": single_image.ssim(image, rebuilt),
+        **{
+            f"sifid_{net.channels}": sifid.sifid(image, fakes, net)
+            for net in nets
+        },
+    }
+
+
+def means(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return {group: {metric: Estimate over its photographs}}.
+
+    Args:
+      rows: of photographs: {"group": name, "scores": {metric: value}}.
+    """
+    groups: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        groups.setdefault(row["group"], []).append(row["scores"])
+    return {
+        group: {
+            name: base.estimate([x[name] for x in found]) for name in found[0]
+        }
+        for group, found in groups.items()
+    }
+
+
+def seconds_of(draw: Callable[[], Any]) -> float:
+    """Return how long a call takes when it is made a second time."""
+    draw()
+    began = time.perf_counter()
+    draw()
+    return time.perf_counter() - began
+
+
+def training_seconds(folder: str) -> float | None:
+    """Return how long a run has trained, by its log; None without one.
+
+    Every start counts from 0, so that the ends of all starts add up.
+    """
+    path = os.path.join(folder, METRICS_FILE)
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    times = [x["seconds"] for x in lines if x["run"] == "train"]
+    ends = [
+        now
+        for now, after in zip(times, [*times[1:], 0.0], strict=True)
+        if after < now
+    ]
+    return float(sum(ends))
+
+
+def cost(run: Run, folder: str) -> dict[str, Any]:
+    """Return what training took, in all and for each photograph."""
+    seconds = training_seconds(folder)
+    count = len(run.split.train)
+    return {
+        "training_seconds": seconds,
+        "training_photographs": count,
+        "training_seconds_per_photograph": (
+            None if seconds is None else seconds / count
+        ),
+        "meta_steps": run.meta_step,
+    }
+
+
+def table(systems: Sequence[dict[str, Any]]) -> str:
+    """Return results as Markdown: means, then a line per photograph.
+
+    Args:
+      systems: {"run", "algo", "cost", "means", "photographs"} of each run.
+    """
+    names = list(systems[0]["photographs"][0]["scores"])
+    heads = ["run", "photographs", "seconds each", *names]
+    lines = [_line(heads), _line(["---"] * len(heads))]
+    for system in systems:
+        for group, found in system["means"].items():
+            count = found[names[0]].n
+            lines.append(
+                _line(
+                    [
+                        f"{system['algo']}, {system['run']}",
+                        f"{group} ({count})",
+                        _seconds(system, group),
+                        *(_number(found[name]) for name in names),
+                    ]
+                )
+            )
+    heads = ["photograph", "run", "seconds each", *names]
+    lines += ["", _line(heads), _line(["---"] * len(heads))]
+    rows = [
+        (row["name"], number, row, system)
+        for number, system in enumerate(systems)
+        for row in system["photographs"]
+    ]
+    for name, _, row, system in sorted(rows, key=lambda x: x[:2]):
+        values = (f"{row['scores'][x]:.4g}" for x in names)
+        cells = [name, f"{system['algo']}, {system['run']}"]
+        lines.append(_line([*cells, _seconds(system, row["group"]), *values]))
+    return "\n".join(lines) + "\n"
+
+
+def _seconds(system: dict[str, Any], group: str) -> str:
+    """Return what a model costs: training, but a forward pass if unseen."""
+    forward = system["cost"]["forward_seconds"]
+    if group != "seen":
+        return f"{forward:.2f}"
+    share = system["cost"]["training_seconds_per_photograph"]
+    return "unknown" if share is None else f"{share:.0f}"
+
+
+def _number(found: base.Estimate) -> str:
+    if found.n < 2 or not np.isfinite(found.ci95):
+        return f"{found.mean:.4g}"
+    return f"{found.mean:.4g} ± {found.ci95:.2g}"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
