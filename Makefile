@@ -1,7 +1,7 @@
 # Every target makes the virtual environment it needs and makes it only once.
 #
 #   make demo    train on drawn glyphs, export, draw; leaves a picture in runs/demo
-#   make test    style, types and all tests
+#   make test    style, types and all tests, in two processes (JOBS=4: in four)
 #   make api     API reference from docstrings, in build/api
 #   make bench   speed and memory of what users wait for
 #   make addons  TensorFlow Addons beside TensorFlow 2.15, on Python 3.11
@@ -12,6 +12,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+JOBS ?= 2
 BIN ?= $(VENV)/bin
 ADDONS = .venv-addons
 PIP_INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
@@ -48,7 +49,7 @@ types:
 	$(BIN)/mypy
 
 pytest:
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
 
 $(VENV)/installed: $(VENV)/made $(PACKAGING)
 	@echo "Installing TensorFlow and what else tf_metagan needs into $(VENV)" \
