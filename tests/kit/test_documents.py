@@ -25,6 +25,7 @@ OTHERS = (
     "internal",
     "results",
     "python",
+    "scaling",
 )
 DOCUMENTS = [
     *(GUIDE / f"{page}.md" for page in PAGES),
