@@ -63,12 +63,16 @@ def training(**given) -> Callable[[], None]:
     return step
 
 
-def judging(*, name: str, samples: int) -> Callable[[], None]:
+def judging(*, name: str, samples: int, steps: int = 10) -> Callable:
     """Adapt a shipped model to a task, draw, and ask the critic.
 
     Args:
       name: "mnist" or "omniglot".
       samples: images to draw and judge.
+      steps: of adaptation.
+
+    Returns:
+      () -> what the critic says, `metrics.base.Predictions`.
     """
     import tensorflow as tf
 
@@ -81,21 +85,21 @@ def judging(*, name: str, samples: int) -> Callable[[], None]:
     side = config.image_size
     draw = np.random.default_rng(0)
     support = tf.constant(
-        draw.uniform(-1, 1, [1, 16, side, side, config.channels or 1]),
+        draw.uniform(-1, 1, [1, 16, side, side, config.channels]),
         tf.float32,
     )
 
     @tf.function(autograph=False)
     def adapt_and_draw(seed):
-        adapted, _ = run.algorithm.adapt(run.vars, support, None, seed, 10)
+        adapted, _ = run.algorithm.adapt(run.vars, support, None, seed, steps)
         return run.algorithm.game.sample(adapted, seed, samples)
 
     numbers = iter(range(2**31))
 
-    def step() -> None:
+    def step():
         number = next(numbers)
         drawn = adapt_and_draw(tf.constant([number, number], tf.int64))
-        judge(drawn.numpy())
+        return judge(drawn.numpy())
 
     return step
 

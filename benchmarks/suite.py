@@ -102,6 +102,16 @@ def race(cases: dict[str, tuple], *, rounds: int, cores: int) -> dict:
     return dict(zip(cases, workers, strict=True))
 
 
+def _silent(kind: str, given: dict) -> Callable[[], None]:
+    """Return the step of a contestant without its answer."""
+    step = contestants.KINDS[kind](**given)
+
+    def run() -> None:
+        step()
+
+    return run
+
+
 def _start(case: tuple, cores: int) -> processes.Worker:
     kind, given, *intra = case
     return start(kind, given, cores=cores, intra=intra[0] if intra else 1)
@@ -398,7 +408,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.worker:
         kind, given = json.loads(args.worker)
         processes.answer_turns(
-            lambda: contestants.KINDS[kind](**given), cores=cores
+            functools.partial(_silent, kind, given), cores=cores
         )
         return 0
     parts = args.parts.split(",")

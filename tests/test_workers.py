@@ -63,6 +63,17 @@ def test_broken_configuration_is_refused_with_an_example(given, message):
     assert workers.read_place({"TF_CONFIG": example + "}}"}).number == 0
 
 
+def test_port_that_is_in_use_is_named(monkeypatch):
+    def start(resolver):
+        assert resolver.task_id == 1
+        raise tf.errors.UnknownError(None, None, "Could not start gRPC server")
+
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", start)
+    message = r"worker 1 cannot listen on b:2: Could not start .* Stop the"
+    with pytest.raises(OSError, match=message):
+        workers.connect(workers.Place(("a:1", "b:2"), 1))
+
+
 def test_one_process_is_its_own_chief_and_agrees_with_itself():
     team = workers.Team(tf.distribute.get_strategy())
     assert team.is_chief

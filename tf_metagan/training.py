@@ -86,8 +86,8 @@ def train(settings: Settings[Config]) -> int:
     """
     settings = assembly.with_algorithm_defaults(settings)
     assembly.configure_runtime(settings)
-    strategy = assembly.make_strategy(settings)
     with workers.noticing_losses():
+        strategy = assembly.make_strategy(settings)
         return _train(settings, strategy, workers.Team(strategy))
 
 

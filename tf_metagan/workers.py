@@ -114,10 +114,9 @@ def _refusal(came: str, expected: str) -> ValueError:
 
 
 def connect(place: Place) -> tf.distribute.Strategy:
-    """Join the other workers; call before any operation of TensorFlow.
+    """Join the other workers, and wait until every one of them is there.
 
-    The variables are made by all together, so that the first of them waits
-    until every worker is there.
+    Call it before any operation of TensorFlow.
 
     Args:
       place: as `read_place` returns it.
@@ -141,7 +140,7 @@ def connect(place: Place) -> tf.distribute.Strategy:
     )
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    except tf.errors.OpError as error:
+    except tf.errors.UnknownError as error:  # the server did not start
         raise OSError(
             f"worker {place.number} cannot listen on {own}: {error.message}. "
             "Stop the process that uses this port, or name another one in "

@@ -5,8 +5,19 @@ import json
 import pytest
 
 import benchmarks
-from benchmarks import facts, figures, meta_step, soak, streaming, suite
+from benchmarks import (
+    contestants,
+    facts,
+    figures,
+    meta_step,
+    soak,
+    streaming,
+    suite,
+)
 from benchmarks.figures import Figure
+from tests import runs
+from tf_metagan import assembly, registry, settings
+from tf_metagan.config import Config
 
 
 def figure(name="speed", value=2.0, unit="ratio", better="higher"):
@@ -264,3 +275,31 @@ def test_streaming_writes_classes_of_different_pictures(tmp_path):
     assert sizes == [100, 100, 50]
     first = sorted(tmp_path.glob("00000/*.png"))
     assert len({x.read_bytes() for x in first}) == 100
+
+
+# -------------------------------------------------------------- contestants
+
+
+@pytest.mark.parametrize("rule", suite._RULES)
+def test_rules_are_raced_with_settings_that_fit(rule):
+    given = {**suite._SMALL, **suite._RULES[rule]}
+    chosen = settings.Settings(Config, [(given, True)])
+    chosen = assembly.with_algorithm_defaults(chosen)
+    algorithm = assembly.make_algorithm(chosen.with_defaults({"channels": 3}))
+    assert registry.ALGORITHMS[rule].endswith(type(algorithm).__name__)
+
+
+def test_contestants_do_their_work():
+    train = contestants.training(**runs.TOY, algo="reptile", penalty="none")
+    for step in (train, contestants.matrix_product()):
+        assert step() is None
+        assert step() is None
+    judge = contestants.judging(name="mnist", samples=2, steps=0)
+    assert judge().log_probs.shape == (2, 10)
+
+
+def test_contestants_take_turns_in_processes_of_their_own():
+    given = {**runs.TOY, "algo": "scratch", "penalty": "none"}
+    found = suite.race({"toy": ("training", given)}, rounds=2, cores=1)
+    assert len(found["toy"].turns) == 3
+    assert 0.0 < suite.seconds(found["toy"]) < found["toy"].turns[0]["wall"]

@@ -12,7 +12,7 @@ from tests import runs
 from tests.end_to_end.conftest import LENGTH
 from tf_metagan import cli
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def ports(number):
