@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from tf_metagan import assembly, pictures
+from tf_metagan import assembly, pictures, registry
 from tf_metagan.assembly import Run
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
@@ -45,6 +45,27 @@ def require_photographs(run: Run, command: str) -> None:
             f"--algo={run.settings.config.algo}. Train with --algo=internal "
             "or singan, or use python -m tf_metagan.sample."
         )
+
+
+def landscapes(
+    number: int, *, width: int, channels: int, seed: int = 0
+) -> np.ndarray:
+    """Draw landscapes by formula, photographs that need no file.
+
+    Args:
+      number: how many.
+      width: in pixels.
+      channels: 1 or 3.
+      seed: of all that is random.
+
+    Returns:
+      uint8 [number, height, width, channels].
+    """
+    draw = registry.find(registry.DATASETS, "landscapes")
+    drawn: np.ndarray = draw(
+        image_size=width, channels=channels, num_classes=number, seed=seed
+    ).images
+    return drawn
 
 
 def load(run: Run, images: Sequence[str]) -> list[Photograph]:
