@@ -47,6 +47,24 @@ def require_photographs(run: Run, command: str) -> None:
         )
 
 
+def require_any_photograph(run: Run, command: str) -> None:
+    """Refuse runs that model the one photograph that they were trained on.
+
+    Raises:
+      ValueError: the run is of that kind.
+    """
+    config = run.settings.config
+    white = tf.ones(
+        [config.image_size, config.image_size, config.channels or 3]
+    )
+    if not run.algorithm.game.knows(run.vars, white):
+        raise ValueError(
+            f"{command} takes runs that model any photograph, got one of "
+            f"--algo={config.algo}, which knows that of its training only. "
+            "Use python -m tf_metagan.apply, or train with --algo=internal."
+        )
+
+
 def landscapes(
     number: int, *, width: int, channels: int, seed: int = 0
 ) -> np.ndarray:
