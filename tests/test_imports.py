@@ -56,6 +56,7 @@ ALLOWED = {
     ),
     "demo_page": (
         "algorithms.base",
+        "applications",
         "assembly",
         "config",
         "core.functional",
@@ -65,6 +66,7 @@ ALLOWED = {
         "data.picture_files",
         "data.pixels",
         "data.prepared",
+        "exporting",
         "metrics.memorisation",
         "sampling",
         "serving",
@@ -73,6 +75,7 @@ ALLOWED = {
     ),
     "exporting": (
         "types",
+        "applications",
         "core.rng",
         "data.base",
         "pictures",

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from tf_metagan import assembly, pictures
+from tf_metagan import assembly, pictures, registry
 from tf_metagan.assembly import Run
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
@@ -45,6 +45,45 @@ def require_photographs(run: Run, command: str) -> None:
             f"--algo={run.settings.config.algo}. Train with --algo=internal "
             "or singan, or use python -m tf_metagan.sample."
         )
+
+
+def require_any_photograph(run: Run, command: str) -> None:
+    """Refuse runs that model the one photograph that they were trained on.
+
+    Raises:
+      ValueError: the run is of that kind.
+    """
+    config = run.settings.config
+    white = tf.ones(
+        [config.image_size, config.image_size, config.channels or 3]
+    )
+    if not run.algorithm.game.knows(run.vars, white):
+        raise ValueError(
+            f"{command} takes runs that model any photograph, got one of "
+            f"--algo={config.algo}, which knows that of its training only. "
+            "Use python -m tf_metagan.apply, or train with --algo=internal."
+        )
+
+
+def landscapes(
+    number: int, *, width: int, channels: int, seed: int = 0
+) -> np.ndarray:
+    """Draw landscapes by formula, photographs that need no file.
+
+    Args:
+      number: how many.
+      width: in pixels.
+      channels: 1 or 3.
+      seed: of all that is random.
+
+    Returns:
+      uint8 [number, height, width, channels].
+    """
+    draw = registry.find(registry.DATASETS, "landscapes")
+    drawn: np.ndarray = draw(
+        image_size=width, channels=channels, num_classes=number, seed=seed
+    ).images
+    return drawn
 
 
 def load(run: Run, images: Sequence[str]) -> list[Photograph]:

@@ -434,7 +434,7 @@ def load_run(logdir: str) -> Run:
     split = data.load_split(os.path.join(logdir, SPLIT_FILE))
     if packed.is_packed(logdir):
         algorithm = make_algorithm(settings)
-        vars, step = packed.read(logdir, algorithm.init(0))
+        vars, step = packed.read(logdir, lambda n: _drawn(algorithm, n))
         return Run(settings, algorithm, vars, step, split)
     folder = os.path.join(logdir, CHECKPOINTS)
     last = settings.config.average_checkpoints
@@ -456,6 +456,15 @@ def load_run(logdir: str) -> Run:
     vars = tf.nest.map_structure(lambda *w: tf.add_n(w) / len(w), *found)
     step = int(learner.meta_step.numpy())
     return Run(settings, algorithm, vars, step, split)
+
+
+def _drawn(algorithm, meta_step: int) -> Vars:
+    """Return weights, freshly drawn, of the phase of a meta-step."""
+    vars = algorithm.init(0)
+    for start in algorithm.phases()[1:]:
+        if start <= meta_step:
+            vars = algorithm.next_phase(vars)
+    return vars
 
 
 def require_steps(run: Run, command: str) -> None:
@@ -505,7 +514,6 @@ def pack(logdir: str, folder: str) -> None:
       OSError: a file is damaged or cannot be written.
     """
     run = load_run(logdir)
-    require_steps(run, "tf_metagan.pack")
     packed.write(
         folder,
         config=os.path.join(logdir, settings_lib.CONFIG_FILE),

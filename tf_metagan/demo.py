@@ -88,14 +88,19 @@ def load(path: str) -> tuple[Any, Any]:
       path: folder of a run or of an exported model, or pretrained:NAME.
 
     Returns:
-      (`demo_page.model.Model`, `demo_page.rows.Rows`).
+      (`demo_page.model.Model`, `demo_page.rows.Rows`), or
+      (`demo_page.photograph_model.PhotographModel`, None).
 
     Raises:
       FileNotFoundError: it is neither.
     """
-    from tf_metagan import assembly, packed
+    from tf_metagan import applications, assembly, packed
     from tf_metagan.demo_page.export_model import ExportModel
     from tf_metagan.demo_page.model import Limits, Model
+    from tf_metagan.demo_page.photograph_model import (
+        PhotographExport,
+        PhotographRun,
+    )
     from tf_metagan.demo_page.rows import Rows
     from tf_metagan.demo_page.run_model import RunModel
     from tf_metagan.serving import model as serving
@@ -103,12 +108,17 @@ def load(path: str) -> tuple[Any, Any]:
     assembly.set_graph_options()
     model: Model
     if serving.find(path) is not None:
+        _, info = serving.describe(path)
+        if "sample" in info["signatures"]:
+            return PhotographExport(path), None
         exported = ExportModel(path, limits=Limits())
         model, unseen = exported, tuple(exported.unseen)
     else:
         run = assembly.load_run(path)
-        assembly.require_steps(run, "tf_metagan.demo")
         name = path.removeprefix(packed.PREFIX)
+        if run.algorithm.game.model is not None:
+            applications.require_any_photograph(run, "tf_metagan.demo")
+            return PhotographRun(run, name), None
         model = RunModel(run, name, limits=Limits())
         unseen = run.split.test
     size, _, channels = model.card.image
@@ -124,7 +134,8 @@ def load(path: str) -> tuple[Any, Any]:
 COMMAND = cli.Command(
     module="tf_metagan.demo",
     purpose="Start a page on this machine: draw a symbol a few times, or pick "
-    "or drop images, and watch a trained model adapt and draw more of them.",
+    "or drop images, and watch a trained model adapt and draw more of them. "
+    "Models of photographs take a photograph and draw from it.",
     examples=(
         "python -m tf_metagan.demo",
         "python -m tf_metagan.demo --model=runs/demo --listen=127.0.0.1:0 "

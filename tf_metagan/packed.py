@@ -10,6 +10,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -107,12 +108,13 @@ def write(
         path.write_bytes(Path(split).read_bytes())
 
 
-def read(folder: str, like: Vars) -> tuple[Vars, int]:
+def read(folder: str, like: Callable[[int], Vars]) -> tuple[Vars, int]:
     """Read packed meta-weights.
 
     Args:
       folder: a packed folder.
-      like: Vars of the same settings; gives structure, shapes and dtypes.
+      like: meta-steps done -> Vars of the same settings and phase; gives
+        structure, shapes and dtypes.
 
     Returns:
       (Vars, meta-steps done).
@@ -121,7 +123,6 @@ def read(folder: str, like: Vars) -> tuple[Vars, int]:
       ValueError: the file is damaged or of other settings.
     """
     path = os.path.join(folder, WEIGHTS_FILE)
-    expected = _named(like)
     try:
         with open(path, "rb") as file, np.load(file) as stored:
             arrays = {name: stored[name] for name in stored.files}
@@ -131,6 +132,8 @@ def read(folder: str, like: Vars) -> tuple[Vars, int]:
             f"{path} cannot be read: {error}. Expected the file as it was "
             "packed; restore it, or install the package again."
         ) from error
+    pattern = like(step)
+    expected = _named(pattern)
     shapes = {name: x.shape for name, x in arrays.items()}
     wanted = {name: tuple(x.shape) for name, x in expected.items()}
     if shapes != wanted:
@@ -146,7 +149,7 @@ def read(folder: str, like: Vars) -> tuple[Vars, int]:
     values = [
         tf.constant(arrays[name], x.dtype) for name, x in expected.items()
     ]
-    return tf.nest.pack_sequence_as(like, values), step
+    return tf.nest.pack_sequence_as(pattern, values), step
 
 
 def _named(vars: Vars) -> dict[str, tf.Tensor]:

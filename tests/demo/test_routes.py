@@ -17,7 +17,7 @@ from tests.demo.test_inputs import DRAWN, GOOD
 from tests.serving import asking
 from tf_metagan.data import prepared
 from tf_metagan.demo_page import model as models
-from tf_metagan.demo_page import routes
+from tf_metagan.demo_page import pages, routes
 from tf_metagan.demo_page.rows import Rows
 from tf_metagan.serving.http_server import Limits
 
@@ -67,8 +67,8 @@ def sheet(event):
     content = event["sheet"].partition(",")[2]
     file = io.BytesIO(base64.b64decode(content))
     picture = np.asarray(PIL.Image.open(file))
-    side = picture.shape[1] // routes.COLUMNS
-    cells = picture.reshape(-1, side, routes.COLUMNS, side).swapaxes(1, 2)
+    side = picture.shape[1] // pages.COLUMNS
+    cells = picture.reshape(-1, side, pages.COLUMNS, side).swapaxes(1, 2)
     return cells.reshape(-1, side, side)[: event["count"]]
 
 
@@ -200,7 +200,7 @@ class _Standing(models.Model):
     """Draws nothing until it may; then what it is told."""
 
     def __init__(self, card):
-        self.card = card._replace(walk=False, scratch=False)
+        self.card = card._replace(scratch=False)
         self.go = threading.Event()
         self.error = None
         self.left = threading.Event()

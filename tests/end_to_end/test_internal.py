@@ -13,6 +13,7 @@ from tf_metagan import (
     evaluate,
     export,
     sample,
+    serve,
     train,
     training,
 )
@@ -150,15 +151,50 @@ def test_sample_refuses_steps(here, folder, run):
 
 
 def test_commands_for_images_of_a_class_say_where_to_go(here, folder, run):
-    for command in (export.COMMAND, evaluate.COMMAND):
-        code, _, err = here(
-            command, f"--run={run}", f"--output={folder}/nothing"
-        )
-        assert code == cli.EXIT_USAGE
-        assert f"{command.module} takes runs that adapt to images" in err
-        assert "tf_metagan.apply" in err
-    with pytest.raises(ValueError, match=r"tf_metagan\.pack takes runs"):
-        assembly.pack(str(run), str(folder / "packed"))
+    code, _, err = here(
+        evaluate.COMMAND, f"--run={run}", f"--output={folder}/nothing"
+    )
+    assert code == cli.EXIT_USAGE
+    assert "tf_metagan.evaluate takes runs that adapt to images" in err
+    assert "tf_metagan.apply" in err
+
+
+def test_packed_and_exported_run_draws_as_the_run(here, folder, run):
+    packed = folder / "packed"
+    assembly.pack(str(run), str(packed))
+    code, _, err = here(
+        export.COMMAND,
+        f"--run={packed}",
+        f"--output={folder}/model",
+        f"--images={folder}/photographs",
+        "--default_samples=2",
+    )
+    assert code == cli.EXIT_OK, err
+    model = serve.load(str(folder / "model"))
+    assert model.info["image"]["width"] == SIZES["image_size"]
+    assert "The given images are not of its training" in (
+        folder / "model" / "1" / "README.md"
+    ).read_text(encoding="utf-8")
+    (given,) = applications.load(
+        assembly.load_run(str(run)), [f"{folder}/photographs/1.png"]
+    )
+    images = [
+        applications.model_of(
+            assembly.load_run(str(source)), given.image
+        ).reconstruct()[0]
+        for source in (run, packed)
+    ]
+    found = model.reconstruct(given.image)
+    np.testing.assert_allclose(found, images[1], rtol=0, atol=1e-5)
+    # Weights of half precision.
+    np.testing.assert_allclose(found, images[0], rtol=0, atol=0.05)
+
+
+def test_export_refuses_limits_of_adaptation(here, folder, run):
+    words = (f"--run={run}", f"--output={folder}/nothing", "--max_steps=3")
+    code, _, err = here(export.COMMAND, *words)
+    assert code == cli.EXIT_USAGE
+    assert "--max_steps=3 has no effect here" in err
 
 
 def test_samples_have_the_size_asked_for(here, folder, run):

@@ -1,6 +1,7 @@
 """Toy exports, and how tests ask them."""
 
 import pathlib
+import unittest.mock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,12 +10,12 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from tests import runs
 from tf_metagan import assembly, serve
-from tf_metagan import export as export_lib
 from tf_metagan.data import base as data
 from tf_metagan.exporting import (
     form,
-    forms,
     photograph_terms,
+    photographs,
+    studio,
     write,
 )
 from tf_metagan.exporting.terms import Defaults, Limits, Terms
@@ -107,16 +108,17 @@ def photograph_run(**changes) -> assembly.Run:
 
 
 def photograph_export(run, base, **changes) -> Export:
-    """Export a run that models photographs, with small limits."""
-    form = forms.of(run)
-    terms = form.terms(export_lib.ExportConfig(), run)._replace(
-        limits=photograph_terms.Limits(
-            images=3, samples=40, pixels=4096, side=64, sample_pixels=2**17
-        ),
-        defaults=photograph_terms.Defaults(5),
-        **changes,
+    """Export a run that models photographs, with small limits.
+
+    It draws two images of 18 x 24 pixels at a time.
+    """
+    limits = photograph_terms.Limits(
+        images=3, samples=40, pixels=4096, side=64, sample_pixels=2**17
     )
-    folder = write.export(run, base / "photographs", terms, examples=[])
+    defaults = photograph_terms.Defaults(5)
+    terms = photographs.terms_of(run, limits, defaults)._replace(**changes)
+    with unittest.mock.patch.object(studio, "CHUNK_PIXELS", 2 * 18 * 24):
+        folder = write.export(run, base / "photographs", terms, examples=[])
     return Export(run, terms, folder, serve.load(str(folder)))
 
 

@@ -55,7 +55,8 @@ def workspace(tmp_path_factory):
         folder / "PHOTOS", 11, mode="RGB", size=32
     )
     (folder / "MY_PHOTOS").symlink_to("PHOTOS")
-    (folder / "a.jpg").symlink_to(photographs[0])
+    for name, path in zip(("a.jpg", "b.jpg"), photographs, strict=False):
+        (folder / name).symlink_to(path)
     return folder, commands.environment(folder, root=folder)
 
 

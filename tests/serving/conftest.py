@@ -7,7 +7,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tests.exporting.conftest import exemplar, toy  # noqa: F401
+from tests.exporting.conftest import exemplar, photographs, toy  # noqa: F401
 from tests.serving import double
 from tf_metagan import serve
 from tf_metagan.serving import rest_server

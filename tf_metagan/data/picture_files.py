@@ -71,31 +71,18 @@ def read(path: Path, *, image_size: int, channels: int) -> np.ndarray:
     return _fit(open_plain(path), image_size=image_size, channels=channels)
 
 
-def decode(
-    content: bytes,
-    *,
-    name: str,
-    image_size: int,
-    channels: int,
-    most_pixels: int,
-) -> np.ndarray:
-    """Read one picture from the bytes of a file, as `read` does.
+def open_bytes(content: bytes, *, name: str, most_pixels: int) -> Image.Image:
+    """Read one picture from the bytes of a file, as `open_plain` does.
 
     Args:
       content: of the file.
       name: for errors.
-      image_size: height and width wanted.
-      channels: 1 for grey, 3 for colour.
       most_pixels: that it may have; a larger one is refused undecoded.
-
-    Returns:
-      uint8 [image_size, image_size, channels].
 
     Raises:
       OSError: the file is broken, no picture or too large.
     """
-    picture = _open(io.BytesIO(content), name, most_pixels=most_pixels)
-    return _fit(picture, image_size=image_size, channels=channels)
+    return _open(io.BytesIO(content), name, most_pixels=most_pixels)
 
 
 def open_plain(path: Path) -> Image.Image:

@@ -73,7 +73,6 @@ class ExportModel(Model):
             limits=limits,
             inputs=("strokes", "files") if grey else ("files",),
             scratch=False,
-            walk=False,
         )
 
     def prior(

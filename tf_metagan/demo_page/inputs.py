@@ -7,9 +7,10 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL.Image
 
 from tf_metagan.data import base as data
-from tf_metagan.data import picture_files
+from tf_metagan.data import picture_files, pixels
 from tf_metagan.demo_page import strokes
 from tf_metagan.demo_page.model import Card
 
@@ -49,15 +50,7 @@ def read(body: bytes, card: Card, *, count: str, most: int) -> Asked:
     Raises:
       ValueError: it is something else; the sentence is for the page.
     """
-    try:
-        content = json.loads(body)
-    except ValueError as error:
-        raise ValueError(f"the request is no JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"the request is {type(content).__name__}; expected an object with "
-            f"images, steps, {count} and seed"
-        )
+    content = parse(body, f"images, steps, {count} and seed")
     images = content.get("images")
     if not isinstance(images, list) or not images:
         raise ValueError("there is no drawing yet; draw at least one")
@@ -68,13 +61,36 @@ def read(body: bytes, card: Card, *, count: str, most: int) -> Asked:
         )
     return Asked(
         images=_images(images, card),
-        steps=_whole(content, "steps", 0, card.limits.steps),
-        number=_whole(content, count, 1, most),
-        seed=_whole(content, "seed", 0, _SEEDS - 1),
+        steps=whole(content, "steps", 0, card.limits.steps),
+        number=whole(content, count, 1, most),
+        seed=whole(content, "seed", 0, _SEEDS - 1),
     )
 
 
-def _whole(content: dict[str, Any], name: str, low: int, high: int) -> int:
+def parse(body: bytes, names: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+      body: of a request.
+      names: that it should have, for errors.
+
+    Raises:
+      ValueError: it is something else.
+    """
+    try:
+        content = json.loads(body)
+    except ValueError as error:
+        raise ValueError(f"the request is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"the request is {type(content).__name__}; expected an object with "
+            f"{names}"
+        )
+    return content
+
+
+def whole(content: dict[str, Any], name: str, low: int, high: int) -> int:
+    """Read a whole number from `low` to `high`; refuse all else."""
     value = content.get(name)
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{name} is {value!r}; expected a whole number")
@@ -143,6 +159,22 @@ def _strokes(content: Any) -> list[np.ndarray]:
 
 def _file(image: dict[str, Any], *, size: int, channels: int) -> np.ndarray:
     """Return uint8 [size, size, channels]; ink on paper becomes bright."""
+    opened = open_file(image)
+    is_drawing = channels == 1
+    picture = pixels.fit(
+        opened, image_size=size, channels=channels, strokes=is_drawing
+    )
+    if is_drawing and _ground(picture) > _BRIGHT:
+        picture = 255 - picture
+    return picture
+
+
+def open_file(image: dict[str, Any]) -> PIL.Image.Image:
+    """Open {"file": base64, "name": text}, upright and opaque.
+
+    Raises:
+      ValueError: it is no picture, or too large.
+    """
     name = image.get("name")
     name = name if isinstance(name, str) else "the file"
     try:
@@ -150,18 +182,9 @@ def _file(image: dict[str, Any], *, size: int, channels: int) -> np.ndarray:
     except (TypeError, ValueError, binascii.Error) as error:
         raise ValueError(f"{name} did not arrive as base64") from error
     try:
-        picture = picture_files.decode(
-            content,
-            name=name,
-            image_size=size,
-            channels=channels,
-            most_pixels=_PIXELS,
-        )
+        return picture_files.open_bytes(content, name=name, most_pixels=_PIXELS)
     except OSError as error:
         raise ValueError(str(error)) from error
-    if channels == 1 and _ground(picture) > _BRIGHT:
-        picture = 255 - picture
-    return picture
 
 
 def _ground(picture: np.ndarray) -> float:

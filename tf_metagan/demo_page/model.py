@@ -3,7 +3,7 @@
 import abc
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -40,7 +40,6 @@ class Card(NamedTuple):
       limits: of a request.
       inputs: how a person gives it images: "strokes", "files", or both.
       scratch: whether an untrained twin can be shown.
-      walk: whether it can walk through its latents.
     """
 
     name: str
@@ -53,7 +52,6 @@ class Card(NamedTuple):
     limits: Limits
     inputs: tuple[str, ...]
     scratch: bool
-    walk: bool
 
 
 class Frame(NamedTuple):
@@ -75,6 +73,24 @@ class Frame(NamedTuple):
     chosen: bool = False
 
 
+class Walk(Protocol):
+    """Adapts, and draws along a closed way through the latents."""
+
+    def __call__(
+        self,
+        images: np.ndarray,
+        *,
+        steps: int,
+        frames: int,
+        seed: int,
+        deadline: float,
+    ) -> np.ndarray:
+        """Return [frames, H, W, C] in [-1, 1]; after the last comes the first.
+
+        Arguments and errors are those of `Model`.
+        """
+
+
 class Model(abc.ABC):
     """A model behind the page; callable from many threads.
 
@@ -84,9 +100,11 @@ class Model(abc.ABC):
 
     Attributes:
       card: what the page is told.
+      walk: a way through its latents; None where it has none.
     """
 
     card: Card
+    walk: Walk | None = None
 
     @abc.abstractmethod
     def prior(
@@ -121,24 +139,6 @@ class Model(abc.ABC):
           Drawings of the last may come twice, chosen among candidates the
           second time.
         """
-
-    def walk(
-        self,
-        images: np.ndarray,
-        *,
-        steps: int,
-        frames: int,
-        seed: int,
-        deadline: float,
-    ) -> np.ndarray:
-        """Adapt, and draw along a closed way through the latents.
-
-        Only where the card says that this can be shown.
-
-        Returns:
-          [frames, H, W, C] in [-1, 1]; after the last comes the first.
-        """
-        raise NotImplementedError
 
     @abc.abstractmethod
     def warm_up(self) -> None:

@@ -74,8 +74,8 @@ class RunModel(Model):
             limits=limits,
             inputs=("strokes", "files") if shape[-1] == 1 else ("files",),
             scratch=True,
-            walk=self._generator is not None,
         )
+        self.walk = None if self._generator is None else self._walk
         self._latents = networks["g"].inputs[0].shape[-1]
         self._build(run.algorithm.game, _first_candidates(run), shape)
 
@@ -178,7 +178,7 @@ class RunModel(Model):
             drawn = self._choose(vars, carry, batches, number, drawing)
             yield _frame(steps, drawn, losses)._replace(chosen=True)
 
-    def walk(
+    def _walk(
         self,
         images: np.ndarray,
         *,
@@ -187,7 +187,7 @@ class RunModel(Model):
         seed: int,
         deadline: float,
     ) -> np.ndarray:
-        """See `Model`; a generator that sees an image is given the first."""
+        """See `Walk`; a generator that sees an image is given the first."""
         batches = self._batches(images, steps, seed)
         if len(images) < self.card.least_images:
             steps = 0
@@ -214,7 +214,7 @@ class RunModel(Model):
         self.prior(num_samples=1, **request)
         for _ in self.unfold(images, steps=1, num_samples=1, **request):
             pass
-        if self.card.walk:
+        if self.walk is not None:
             self.walk(images, steps=0, frames=1, **request)
 
     def _adapting(

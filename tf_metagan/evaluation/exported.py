@@ -62,8 +62,15 @@ def check(model: serve.Model, protocol: Protocol) -> None:
     """Refuse a protocol that asks for more than the model gives.
 
     Raises:
-      ValueError: names the limit and the flag that raises it.
+      ValueError: names the limit and the flag that raises it; or the model is
+        one of photographs.
     """
+    if "adapt" not in model.signatures:
+        raise ValueError(
+            "tf_metagan.evaluate takes exports that adapt to images of a "
+            f"class; that in {model.folder} models photographs. Draw from it "
+            "with python -m tf_metagan.serve."
+        )
     limits = model.info["limits"]
     shots = protocol.shots or model.info["batch_size"]
     steps, samples = protocol.steps, protocol.samples

@@ -2,11 +2,19 @@
 
 from typing import Any
 
+from tf_metagan import applications
 from tf_metagan.exporting.few_shot import FewShot
 from tf_metagan.exporting.form import Form
 from tf_metagan.exporting.photographs import Photographs
 
 
 def of(run: Any) -> Form:
-    """Return the form of exports of a run, an `assembly.Run`."""
-    return FewShot() if run.algorithm.game.model is None else Photographs()
+    """Return the form of exports of a run, an `assembly.Run`.
+
+    Raises:
+      ValueError: the run models a single photograph.
+    """
+    if run.algorithm.game.model is None:
+        return FewShot()
+    applications.require_any_photograph(run, "tf_metagan.export")
+    return Photographs()

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from tf_metagan import applications
 from tf_metagan.data import base as data
-from tf_metagan.data import landscapes
 from tf_metagan.exporting.form import (
     SERVING_DEFAULT,
     Example,
@@ -53,21 +52,16 @@ class Photographs(Form):
 
     def terms(self, config: Any, run: Any) -> Terms:
         """See `Form`."""
-        model = run.algorithm.game.model(run.vars)
-        return Terms(
-            widths=tuple(width for _, width in model.sizes),
-            scales=len(model.weights),
-            channels=run.settings.config.channels or 3,
-            limits=Limits(
-                images=config.max_images,
-                samples=config.max_samples,
-                pixels=config.max_pixels,
-                side=config.max_side,
-                sample_pixels=config.max_sample_pixels,
-            ),
-            defaults=Defaults(config.default_samples or _SAMPLES),
-            weights=config.weights,
+        limits = Limits(
+            images=config.max_images,
+            samples=config.max_samples,
+            pixels=config.max_pixels,
+            side=config.max_side,
+            sample_pixels=config.max_sample_pixels,
         )
+        defaults = Defaults(config.default_samples or _SAMPLES)
+        found = terms_of(run, limits, defaults)
+        return found._replace(weights=config.weights)
 
     def module(self, run: Any, terms: Terms) -> tf.Module:
         """See `Form`."""
@@ -81,13 +75,10 @@ class Photographs(Form):
     def own_example(self, model: Model, *, number: int = 0) -> Example:
         """See `Form`: a landscape of that number."""
         image = model.info["image"]
-        drawn = landscapes.load(
-            image_size=image["width"],
-            channels=image["channels"],
-            num_classes=number + 1,
-            seed=0,
+        drawn = applications.landscapes(
+            number + 1, width=image["width"], channels=image["channels"]
         )
-        return Example("a drawn landscape", data.to_range(drawn.images[-1:]))
+        return Example("a drawn landscape", data.to_range(drawn[-1:]))
 
     def golden_request(self, model: Model) -> Request:
         """See `Form`."""
@@ -172,6 +163,18 @@ class Photographs(Form):
     def usage(self) -> str:
         """See `Form`."""
         return "samples = model.sample(image, num_samples=16, seed=1)"
+
+
+def terms_of(run: Any, limits: Limits, defaults: Defaults) -> Terms:
+    """Return the terms of a run, an `assembly.Run`, within limits."""
+    model = run.algorithm.game.model(run.vars)
+    return Terms(
+        widths=tuple(width for _, width in model.sizes),
+        scales=len(model.weights),
+        channels=run.settings.config.channels or 3,
+        limits=limits,
+        defaults=defaults,
+    )
 
 
 def _most(model: Model) -> int:

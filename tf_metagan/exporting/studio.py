@@ -12,6 +12,9 @@ from tf_metagan.types import Vars
 CHUNK_PIXELS = 2**18
 """Pixels drawn at a time."""
 
+# Fields of a GAN that differ from photograph to photograph.
+_TENSORS = ("weights", "sizes", "amplitudes", "star")
+
 
 class Studio:
     """What a game makes of photographs with the weights of an export.
@@ -77,9 +80,7 @@ class Studio:
         return self._plain(self._game.model(vars))
 
     def _plain(self, model: Any) -> dict[str, Any]:
-        found = model._asdict()
-        del found["nets"]
-        return found
+        return {name: getattr(model, name) for name in _TENSORS}
 
     def _draw(self, parts, num_samples, size, random_from, seed):
         """Draw a bounded number of pixels at a time, from noise of all."""

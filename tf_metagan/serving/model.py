@@ -98,7 +98,11 @@ class Endpoint(abc.ABC):
         found = self._call(
             "adapt_and_sample",
             images=self._images(images, "K"),
-            **self._scalars(num_samples=num_samples, steps=steps, seed=seed),
+            **self._scalars(
+                num_samples=num_samples,
+                steps=steps,
+                seed=seed,
+            ),
         )
         return Answer(found["samples"], found["d_loss"], found["g_loss"])
 
@@ -114,7 +118,11 @@ class Endpoint(abc.ABC):
         found = self._call(
             "adapt_and_sample_bytes",
             image_bytes=tf.convert_to_tensor(image_bytes, tf.string),
-            **self._scalars(num_samples=num_samples, steps=steps, seed=seed),
+            **self._scalars(
+                num_samples=num_samples,
+                steps=steps,
+                seed=seed,
+            ),
         )
         return Answer(found["png_bytes"], found["d_loss"], found["g_loss"])
 
@@ -288,10 +296,12 @@ class Endpoint(abc.ABC):
         """
         if signature not in self.signatures:
             raise ValueError(
-                f"the model has no signature {signature}; expected one of "
-                f"{', '.join(sorted(self.signatures))}"
+                f"the model has no signature {signature}; {self._offer()}"
             )
         return self._run(signature, inputs)
+
+    def _offer(self) -> str:
+        return f"expected one of {', '.join(sorted(self.signatures))}"
 
     @abc.abstractmethod
     def _run(self, signature: str, inputs: dict[str, tf.Tensor]) -> Any:
@@ -316,7 +326,12 @@ class Endpoint(abc.ABC):
                 found[name] = self._seed(value)
                 continue
             if value is None:
-                value = self.info["defaults"][name]
+                try:
+                    value = self.info["defaults"][name]
+                except KeyError as error:
+                    raise ValueError(
+                        f"the model knows no {name}; {self._offer()}"
+                    ) from error
             kind = tf.float32 if name == "strength" else tf.int32
             found[name] = tf.convert_to_tensor(value, kind)
         return found

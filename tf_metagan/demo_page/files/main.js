@@ -7,25 +7,16 @@ import { Results } from "./results.js";
 import { Walk } from "./walk.js";
 import { archive } from "./zip.js";
 import { decode, files, picture } from "./sheets.js";
+import { clearTrouble, trouble } from "./trouble.js";
+import { listenForChoice, listenForDrops, save, shrink } from "./local.js";
 
 const PADS = 5;
 const PATIENCE = 600; // milliseconds without a change, then it is drawn
-const FILE_BYTES = 12 * 2 ** 20;
-const FILE_SIDE = 512; // pixels to which pictures are shrunk before they go
 const MEMORY = "drawings";
+const ENLARGED = 4; // times, in the PNG of all
 
 const element = (id) => document.getElementById(id);
 
-const trouble = (error) => {
-  if (error.name === "AbortError") return;
-  element("sentence").textContent =
-    error instanceof Refusal ? error.message : `The page failed: ${error}.`;
-  element("trouble").hidden = false;
-  if (!(error instanceof Refusal)) console.error(error);
-};
-const clearTrouble = () => {
-  element("trouble").hidden = true;
-};
 const say = (words) => {
   element("status").textContent = words;
 };
@@ -176,72 +167,13 @@ async function take(chosen) {
   }
 }
 
-/** Decode a file here, so that only a small picture is sent. */
-async function shrink(file) {
-  if (file.size > FILE_BYTES) {
-    const size = (file.size / 2 ** 20).toFixed(0);
-    throw new Refusal(
-      `${file.name} has ${size} MB; expected at most ` +
-        `${FILE_BYTES / 2 ** 20} MB. Give a smaller picture.`,
-    );
-  }
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(file);
-  } catch {
-    throw new Refusal(
-      `${file.name} is no picture that this browser can read; expected PNG ` +
-        "or JPEG.",
-    );
-  }
-  const scale = Math.min(1, FILE_SIDE / Math.max(bitmap.width, bitmap.height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(bitmap.width * scale));
-  canvas.height = Math.max(1, Math.round(bitmap.height * scale));
-  const context = canvas.getContext("2d");
-  context.fillStyle = "white";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return { url: canvas.toDataURL("image/png"), name: file.name };
-}
-
-function listenForFiles() {
-  const input = element("files");
-  input.addEventListener("change", () => {
-    take([...input.files]);
-    input.value = "";
-  });
-  let inside = 0;
-  const cover = (change) => {
-    inside = change;
-    element("dropping").hidden = inside <= 0;
-  };
-  addEventListener("dragenter", () => cover(inside + 1));
-  addEventListener("dragleave", () => cover(inside - 1));
-  addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    cover(0);
-    take([...event.dataTransfer.files]);
-  });
-}
-
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
 function listenForSaving() {
   element("png").addEventListener("click", async () => {
-    const bytes = await picture(results.frame.sheet);
+    const bytes = await picture(results.frame.sheet, ENLARGED);
     save(new Blob([bytes], { type: "image/png" }), "siblings.png");
   });
   element("zip").addEventListener("click", async () => {
-    save(archive(await files(results.frame.sheet)), "siblings.zip");
+    save(archive(await files(results.frame.sheet, "sibling")), "siblings.zip");
   });
 }
 
@@ -314,7 +246,8 @@ async function begin() {
     trouble,
   );
   listenForSettings();
-  listenForFiles();
+  listenForChoice(element("files"), take);
+  listenForDrops(take);
   listenForSaving();
   element("draw").addEventListener("click", () => {
     element("result-title").scrollIntoView({ block: "nearest" });
