@@ -88,6 +88,31 @@ def singan(**changes):
     )
 
 
+def growing(**changes):
+    """Build the game of one photograph and a generator of three stages."""
+    options = {
+        "image_size": SIDE,
+        "channels": 3,
+        "width": 4,
+        "smallest_size": WIDTHS[0],
+        "stages": 3,
+        "trained_stages": 3,
+        "stage_rate": 0.1,
+        "reconstruction_weight": 10.0,
+        "noise_amplitude": "at_start",
+        "dtype": "float64",
+        **changes,
+    }
+    return registry.find(registry.GAMES, "growing")(
+        {},
+        loss=registry.find(registry.LOSSES, "wasserstein")(),
+        penalty=registry.find(registry.PENALTIES, "gradient")(
+            penalty_weight=0.1, penalty_norm="pixel"
+        ),
+        **options,
+    )
+
+
 def algorithm(meta_steps=6, *, name="internal", duel=None, moves=1, **changes):
     """Build the rule that trains such a game."""
     duel = duel or game(**changes)

@@ -16,14 +16,12 @@ from tf_metagan.types import Vars
 STEP = np.zeros([], np.int64)
 SIMULTANEOUS = (Turn(("d", "g")),)
 
-# Families whose networks are the players; those of pyramid embed photographs,
-# stacks are none, and tests/gan/test_internal.py and test_singan.py are about
-# them.
-FAMILIES = tuple(
-    x for x in registry.ARCHITECTURES if x not in ("pyramid", "stacks")
-)
-# Rules for any game; these play with photographs only.
-RULES = tuple(x for x in registry.ALGORITHMS if x not in ("internal", "singan"))
+# Families whose networks are the players, and rules for any game. Others are of
+# photographs: tests/gan/test_internal.py, test_singan.py and test_growing.py.
+_PHOTOGRAPHS = ("pyramid", "stacks", "growing", "internal", "singan")
+_PHOTOGRAPHS += ("consingan",)
+FAMILIES = tuple(x for x in registry.ARCHITECTURES if x not in _PHOTOGRAPHS)
+RULES = tuple(x for x in registry.ALGORITHMS if x not in _PHOTOGRAPHS)
 
 _GREY = {"image_size": 16, "channels": 1}
 _SIZES = {

@@ -268,6 +268,20 @@ def between(
     ]
 
 
+def check_enlarges(run: Run, image: np.ndarray) -> None:
+    """Refuse to enlarge by a generator that has no scale for it.
+
+    Raises:
+      ValueError: the run is of a growing generator.
+    """
+    if not model_of(run, image).nets.enlarges:
+        raise ValueError(
+            f"--task=superres needs scales that draw images, and those of "
+            f"--algo={run.settings.config.algo} pass on features. Use a run of "
+            "--algo=singan or internal."
+        )
+
+
 def check_scale(run: Run, image: np.ndarray, scale: int) -> None:
     """Refuse a scale at which nothing can be injected.
 
@@ -383,7 +397,7 @@ def walk(
     Source: SinGAN's animation.
     """
     count = len(model.weights)
-    star = [model.star_noise(), *[None] * (count - 1)]
+    rests = model.rests()
     moving = range(min(random_from, count), count)
     root = rng.make_seed(seed)
     render: Callable = tf.function(
@@ -394,7 +408,8 @@ def walk(
         return model.noise(rng.fold(root, frame), 1, scale)
 
     def rest(scale):
-        return star[0] if scale == 0 else tf.zeros_like(fresh(0, scale))
+        still = rests[scale]
+        return tf.zeros_like(fresh(0, scale)) if still is None else still
 
     before = {i: rest(i) for i in moving}
     now = {i: 0.95 * before[i] + 0.05 * fresh(0, i) for i in moving}
@@ -407,4 +422,4 @@ def walk(
             for i in moving
         }
         before, now = now, following
-        yield render([now.get(i, star[i]) for i in range(count)])[0].numpy()
+        yield render([now.get(i, rests[i]) for i in range(count)])[0].numpy()

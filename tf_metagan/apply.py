@@ -96,7 +96,8 @@ class ApplyConfig:
     scale: int = setting(
         2,
         "First scale that draws when a picture is injected, and the first "
-        "whose weights are interpolated. Small ones change more.",
+        "whose weights are interpolated. Small ones change more. A growing "
+        "generator takes pictures at its coarsest stage.",
         section=_HOW,
         interval="[0, inf)",
     )
@@ -142,6 +143,8 @@ def main(settings: Settings[ApplyConfig]) -> int:
     (given,) = applications.load(run, [config.image])
     if config.task in _INJECTED:
         applications.check_scale(run, given.image, config.scale)
+    if config.task == "superres":
+        applications.check_enlarges(run, given.image)
     settings.check_all_used()
     began = time.monotonic()
     if config.task == "animate":

@@ -14,6 +14,7 @@ from tf_metagan import learner as learners
 from tf_metagan import packed, registry, workers
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config
+from tf_metagan.core import tree
 from tf_metagan.core.inner import InnerRule
 from tf_metagan.core.rollout import Rollout, Turn
 from tf_metagan.data import base as data
@@ -320,8 +321,11 @@ def count_moves(algorithm, values: Vars) -> dict[str, int]:
       values: meta-weights.
     """
     rules = algorithm.outer_turns()
-    learned = [rule.learned(values.params) for rule in rules]
-    return {p: sum(bool(x.get(p)) for x in learned) for p in values.params}
+    learned = [(rule, rule.learned(values.params)) for rule in rules]
+    return {
+        p: sum(rule.strides for rule, leaves in learned if leaves.get(p))
+        for p in values.params
+    }
 
 
 def begin_with(values: Vars, start: Vars) -> Vars:
@@ -453,6 +457,7 @@ def load_run(logdir: str) -> Run:
     for path in paths:
         learner.restore(path)
         found.append(learner.averaged())
+    _check_alike(found, paths)
     vars = tf.nest.map_structure(lambda *w: tf.add_n(w) / len(w), *found)
     step = int(learner.meta_step.numpy())
     return Run(settings, algorithm, vars, step, split)
@@ -465,6 +470,20 @@ def _drawn(algorithm, meta_step: int) -> Vars:
         if start <= meta_step:
             vars = algorithm.next_phase(vars)
     return vars
+
+
+def _check_alike(found: list[Vars], paths: list[str]) -> None:
+    """Refuse to average checkpoints of different phases."""
+    kinds = [set(tree.names(vars.params)) for vars in found]
+    alike = [kind == kinds[-1] for kind in kinds]
+    if not all(alike):
+        usable = alike[::-1].index(False)
+        names = ", ".join(os.path.basename(path) for path in paths)
+        raise ValueError(
+            f"--average_checkpoints={len(paths)} takes the mean of {names}, "
+            "which hold the weights of different scales; expected those of "
+            f"one scale. Use --average_checkpoints={usable}, or train on."
+        )
 
 
 def require_steps(run: Run, command: str) -> None:

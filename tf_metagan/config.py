@@ -359,6 +359,28 @@ class Config:
         choices=("exact", "as_published"),
         chosen_by="game",
     )
+    stages: int = setting(
+        6,
+        "Stages of a growing generator.",
+        section=GAN,
+        interval="[3, 20]",
+        chosen_by="game",
+    )
+    trained_stages: int = setting(
+        3,
+        "Newest stages of a growing generator that learn together.",
+        section=GAN,
+        unit="stages",
+        interval="[1, inf)",
+        chosen_by="game",
+    )
+    stage_rate: float = setting(
+        0.1,
+        "Step size of a stage of a growing generator in that of the next one.",
+        section=GAN,
+        interval="(0, 1]",
+        chosen_by="game",
+    )
     head_rank: int | None = setting(
         None,
         "Rank of the matrices that make weights of an embedding. None: full.",
@@ -408,8 +430,8 @@ class Config:
         "What the players see: two_player is plain GAN; in exemplar both are "
         "given an image of the task, in labelled the class; in latent networks "
         "of the task make the latents; in pyramid a photograph makes a GAN of "
-        "its own, in singan it is the only one. An architecture that is made "
-        "for one brings it.",
+        "its own, in singan and growing it is the only one. An architecture "
+        "that is made for one brings it.",
         section=GAN,
         choices=registry.GAMES,
     )

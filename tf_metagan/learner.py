@@ -102,6 +102,7 @@ class Learner:
         with self.strategy.scope():
             for key, leaves in self._groups.items():
                 self._optimizers[key].build(_ordered(leaves))
+        self._rates = self.algorithm.game.rates(variables.params)
         self._steps: dict = {}
 
     def _step(self, tasks: TaskBatch):
@@ -217,7 +218,11 @@ class Learner:
             grads = _ordered(slopes)
             norm = tf.linalg.global_norm(grads)
             metrics[norm_name(field, player)] = norm
-            self._apply(self._optimizers[field, player], grads, norm, leaves)
+            rates = self._rates.get(player, {}) if field == "params" else {}
+            for _ in range(rule.strides):
+                self._apply(
+                    self._optimizers[field, player], grads, norm, leaves, rates
+                )
         for player, leaves in self.variables.state.items():
             for leaf, variable in leaves.items():
                 if variable.dtype.startswith(("float", "bfloat")):
@@ -369,7 +374,7 @@ class Learner:
         )
         return tf.nest.pack_sequence_as(values, flat)
 
-    def _apply(self, optimizer, grads, norm, leaves) -> None:
+    def _apply(self, optimizer, grads, norm, leaves, rates) -> None:
         if self._clip_norm is not None:
             grads, _ = tf.clip_by_global_norm(
                 grads, self._clip_norm, use_norm=norm
@@ -380,7 +385,10 @@ class Learner:
         # The optimiser adds up what the replicas hand it, and they all hand
         # it the same.
         share = 1.0 / self.strategy.num_replicas_in_sync
+        before = {x: tf.identity(leaves[x]) for x in rates if x in leaves}
         optimizer.apply([share * g for g in grads], _ordered(leaves))
+        for leaf, old in before.items():  # a part of the way that it went
+            leaves[leaf].assign(old + rates[leaf] * (leaves[leaf] - old))
 
 
 def create_variables(

@@ -109,6 +109,7 @@ ALGORITHMS = Table(
         "joint": "tf_metagan.algorithms.joint:Joint",
         "internal": "tf_metagan.algorithms.internal:Internal",
         "singan": "tf_metagan.algorithms.singan:Singan",
+        "consingan": "tf_metagan.algorithms.consingan:Consingan",
         "scratch": "tf_metagan.algorithms.scratch:Scratch",
     },
     flag="algo",
@@ -125,6 +126,7 @@ ARCHITECTURES = Table(
         "cdcgan": "tf_metagan.architectures.cdcgan:build",
         "pyramid": "tf_metagan.architectures.pyramid:build",
         "stacks": "tf_metagan.architectures.stacks:build",
+        "growing": "tf_metagan.architectures.stacks:build",
         "toy": "tf_metagan.architectures.toy:build",
     },
     flag="architecture",
@@ -139,6 +141,7 @@ GAMES = Table(
         "labelled": "tf_metagan.gan.labels:labelled_game",
         "pyramid": "tf_metagan.gan.internal:pyramid_game",
         "singan": "tf_metagan.gan.singan:singan_game",
+        "growing": "tf_metagan.gan.growing:growing_game",
     },
     flag="game",
 )
@@ -150,6 +153,7 @@ MADE_FOR: Mapping[str, str] = MappingProxyType(
         "cdcgan": "labelled",
         "pyramid": "pyramid",
         "stacks": "singan",
+        "growing": "growing",
     }
 )
 """{architecture: game that it is made for}; two_player where it is absent."""

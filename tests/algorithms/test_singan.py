@@ -121,3 +121,62 @@ def test_step_size_drops_by_meta_steps_and_not_by_moves():
     again = keras.optimizers.schedules.deserialize(stored)
     assert float(again(8 * MOVES)) == pytest.approx(0.1)
     assert float(drop(8)) == pytest.approx(0.1)  # by moves
+
+
+def growing():
+    return small.algorithm(
+        STEPS, name="consingan", duel=small.growing(), moves=MOVES
+    )
+
+
+def test_growing_generator_goes_several_times_by_one_gradient():
+    rule = growing()
+    turns = rule.outer_turns()
+    assert [x.strides for x in turns] == [1] * MOVES + [MOVES]
+    assert assembly.count_moves(rule, rule.init(0)) == {"d": MOVES, "g": MOVES}
+
+
+def sgd():
+    return (
+        {p: keras.optimizers.SGD(0.5, name=p) for p in ("d", "g")},
+        {},
+    )
+
+
+def test_older_stages_go_a_part_of_the_way():
+    """Beside a learner that knows of no factors."""
+    ends = []
+    for slow in (True, False):
+        rule = growing()
+        if not slow:
+            game = rule.game._replace(rates=lambda params: {})
+            rule = small.algorithm(STEPS, name="consingan", duel=game)
+        learner = make_learner(rule)
+        learner._renew = sgd
+        learner._enter_due_phase(2)
+        learner._rates = learner._rates if slow else {}
+        begun = learner.values().params["g"]
+        turn = rule.outer_turns()[-1]
+        turn.strides = 1
+        learner._turn(turn, small.tasks(1))
+        after = learner.values().params["g"]
+        ends.append({x: after[x] - w for x, w in begun.items()})
+    slow, fast = ends
+    for leaf, part in (("scale1", 1.0), ("scale0", 0.1), ("outer/tail", 1.0)):
+        for x, way in fast.items():
+            if x.startswith(leaf):
+                assert np.abs(way).max() > 0
+                np.testing.assert_allclose(slow[x], part * way, rtol=1e-4)
+
+
+def test_growing_generator_resumes_with_the_same_bits(tmp_path):
+    whole, again = make_learner(growing()), make_learner(growing(), seed=1)
+    manager = whole.manager(str(tmp_path), keep=9)
+    for step in range(5):
+        whole.step(small.tasks(1))
+        if step == 2:
+            path = whole.save(manager)
+    again.restore(path)
+    for _ in range(3, 5):
+        again.step(small.tasks(1))
+    equal(again.snapshot(), whole.snapshot())

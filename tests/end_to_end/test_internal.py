@@ -1,5 +1,8 @@
 """Internal learning by the same commands as all others, and apply."""
 
+import json
+import shutil
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -237,6 +240,18 @@ def test_what_apply_refuses(here, folder, run, words, message):
     )
     assert code == cli.EXIT_USAGE
     assert message in err
+
+
+def test_checkpoints_of_different_scales_have_no_mean(folder, run):
+    copy = folder / "averaged"
+    shutil.copytree(run, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["settings"]["average_checkpoints"] = 3
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        ValueError, match=r"mean of ckpt-1, ckpt-2, ckpt-3, .*checkpoints=1, or"
+    ):
+        assembly.load_run(str(copy))
 
 
 def test_interpolation_ends_at_both_models(folder, run):

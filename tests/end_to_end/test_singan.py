@@ -145,3 +145,26 @@ def test_evaluation_compares_runs_on_the_photograph_of_both(here, folder, run):
     )
     assert code == cli.EXIT_USAGE
     assert "models none of the photographs asked for" in err
+
+
+def test_growing_generator_by_the_same_commands(here, folder):
+    logdir = folder / "growing"
+    values = {k: v for k, v in SIZES.items() if k != "scale_factor"}
+    values |= {"algo": "consingan", "stages": 3}
+    words = runs.flags(**values, image=folder / "photographs/0.png")
+    code, _, err = here(train.COMMAND, *words, f"--logdir={logdir}")
+    assert code == cli.EXIT_OK, err
+    assert "params.g.scale2.conv3.kernel" in runs.variables(logdir)
+    other = f"--other={folder}/photographs/2.png"
+    for task in ("reconstruct", "samples", "paint"):
+        more = [other] if task == "paint" else ["--num_samples=2"]
+        drawn = asked(here, folder, logdir, task, *more)
+        assert np.asarray(drawn).std() > 0
+    code, _, err = here(
+        apply.COMMAND,
+        f"--run={logdir}",
+        f"--image={folder}/photographs/0.png",
+        "--task=superres",
+    )
+    assert code == cli.EXIT_USAGE
+    assert "--algo=consingan pass on features" in err

@@ -163,12 +163,12 @@ def test_coarsest_noise_has_equal_channels():
         np.testing.assert_array_equal(noise[..., 0], noise[..., 2])
 
     check(model.noise(seed, 2, 0))
-    check(model.star_noise())
+    check(model.rests()[0])
     with pytest.raises(AssertionError):
         check(model.noise(seed, 2, 1))
     plain = small.game()
     with pytest.raises(AssertionError):
-        check(plain.model(small.at_scale(plain, 1)).star_noise())
+        check(plain.model(small.at_scale(plain, 1)).rests()[0])
 
 
 def test_reconstruction_of_training_is_that_of_the_model():

@@ -37,6 +37,7 @@ class Algorithm(abc.ABC):
       least_steps: smallest number of inner steps that makes sense.
       classical: players whose outer gradient is an ordinary one, for an
         optimiser of ordinary training.
+      strides: how often an optimiser goes by the gradients of a turn.
       one_task: whether it models a single class, which is shown in training.
     """
 
@@ -44,6 +45,7 @@ class Algorithm(abc.ABC):
     learns: ClassVar[bool] = True
     least_steps: ClassVar[int] = 1
     classical: tuple[str, ...] = ()
+    strides: int = 1
     one_task: ClassVar[bool] = False
 
     def __init__(

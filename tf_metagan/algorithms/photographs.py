@@ -24,9 +24,12 @@ class Photographs(base.Algorithm, abc.ABC):
 
     Attributes:
       name: of the rule, for errors.
+      one_gradient: whether G goes several times by one gradient rather than
+        taking another one for every move.
     """
 
     name: ClassVar[str]
+    one_gradient: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -84,17 +87,16 @@ class Photographs(base.Algorithm, abc.ABC):
 
     def outer_turns(self) -> tuple["Photographs", ...]:
         """Return this rule once for every turn of an inner step."""
-        return tuple(
-            self._only(turn.players, move)
-            for turn in self.rollout.turns
-            for move in range(turn.repeats)
-        )
-
-    def _only(self, players: tuple[str, ...], move: int) -> "Photographs":
-        rule = copy.copy(self)
-        rule._players = players
-        rule._move = move
-        return rule
+        rules = []
+        for turn in self.rollout.turns:
+            at_once = self.one_gradient and "g" in turn.players
+            strides = turn.repeats if at_once else 1
+            for move in range(turn.repeats // strides):
+                rule = copy.copy(self)
+                rule._players, rule._move = turn.players, move
+                rule.strides = strides
+                rules.append(rule)
+        return tuple(rules)
 
     def learned(self, params: dict) -> dict:
         """Return the leaves that the outer loop learns in this phase."""

@@ -70,6 +70,8 @@ class Game(NamedTuple):
         than before; see `algorithms.base.Algorithm.phases`.
       grow: (vars) -> Vars with which the next phase begins.
       learned: (params) -> those that the present phase learns.
+      rates: (params) -> {player: {leaf: factor}} of the outer step sizes of
+        leaves that learn more slowly than others.
       knows: (vars, photograph [H, W, C]) -> bool, whether the players can model
         it; a GAN of one photograph knows no other.
 
@@ -95,6 +97,7 @@ class Game(NamedTuple):
     phases: int = 1
     grow: Callable = lambda vars: vars
     learned: Callable = lambda params: params
+    rates: Callable = lambda params: {}
     knows: Callable = lambda vars, photograph: True
 
 

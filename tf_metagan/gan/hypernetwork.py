@@ -112,6 +112,10 @@ class Hypernetworks(NamedTuple):
         ]
         return models, after
 
+    def moving(self, models: list[pyramid.Weights]) -> list[pyramid.Weights]:
+        """Return all of `models`: the embedding learns through each scale."""
+        return models
+
     def _embed(self, vars: Vars, player: str, photographs, *, training: bool):
         params, state = (
             {

@@ -24,6 +24,7 @@ BORDER = 5  # pixels that a stack takes from each side
 _SIDE = 3
 _DEPTH = 5
 _TANH_GAIN = 5.0 / 3.0
+_NOISE = 1
 
 
 class Layer(NamedTuple):
@@ -121,12 +122,7 @@ def widths(
     >>> widths(250, **sizes, pyramid_sizes="exact")
     (28, 41, 59, 84, 121, 174, 250)
     """
-    if smallest_size >= image_size:
-        raise ValueError(
-            f"--smallest_size={smallest_size} leaves no pyramid below "
-            f"--image_size={image_size}; expected less. Use "
-            f"--smallest_size={max(1, image_size // 4)}, say."
-        )
+    _check_smallest(image_size, smallest_size)
     steps = math.log(smallest_size / image_size) / math.log(scale_factor)
     last = math.ceil(steps) + 1
     ratio = math.pow(smallest_size / image_size, 1.0 / last)
@@ -135,6 +131,45 @@ def widths(
         math.ceil(math.pow(ratio, last - i) * image_size - slack)
         for i in range(last + 1)
     )
+
+
+def dense_widths(
+    image_size: int, *, smallest_size: int, stages: int
+) -> tuple[int, ...]:
+    """Return the width of every stage, nearer to each other where coarse.
+
+    width_i = r^(((S - 1) / ln S) ln(S - i) + 1) R for i < S, R for i = S,
+    rounded up, with r = (m/R)^(1/S) and S = stages - 1.
+
+    Args:
+      image_size: R, width of the photograph.
+      smallest_size: m, width of the coarsest stage.
+      stages: at least 3.
+
+    Raises:
+      ValueError: the coarsest stage is not smaller than the photograph.
+
+    Source: ConSinGAN (Hinz et al., 2021) and its public program.
+
+    >>> dense_widths(250, smallest_size=34, stages=6)
+    (34, 42, 55, 80, 126, 250)
+    """
+    _check_smallest(image_size, smallest_size)
+    last = stages - 1
+    ratio = math.pow(smallest_size / image_size, 1.0 / last)
+    steepness = (last - 1) / math.log(last)
+    powers = (steepness * math.log(last - i) + 1 for i in range(last))
+    found = (math.ceil(ratio**x * image_size - 1e-9) for x in powers)
+    return *found, image_size
+
+
+def _check_smallest(image_size: int, smallest_size: int) -> None:
+    if smallest_size >= image_size:
+        raise ValueError(
+            f"--smallest_size={smallest_size} leaves no pyramid below "
+            f"--image_size={image_size}; expected less. Use "
+            f"--smallest_size={max(1, image_size // 4)}, say."
+        )
 
 
 def sizes(height, widths: Sequence[int]) -> list[tuple]:
@@ -197,10 +232,17 @@ class Nets(NamedTuple):
     Attributes:
       convolve: a form of `sample_conv`.
       activate: between convolutions.
+      alike: see `noise`, of the coarsest scale.
     """
 
     convolve: Callable
     activate: Callable
+    alike: bool = False
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether the finest scale can draw an image larger than it was."""
+        return True
 
     def run(self, weights: Weights, images) -> tf.Tensor:
         """Apply a stack to [n, m, h, w, C]; ten pixels less on each axis."""
@@ -236,6 +278,68 @@ class Nets(NamedTuple):
     def judge(self, weights: Weights, images) -> tf.Tensor:
         """Return the scores [n, m, h - 10, w - 10, 1] of patches."""
         return self.run(weights, images)
+
+    def draw(self, seed, models, size, scale: int, count) -> tf.Tensor:
+        """Draw what a scale adds: N(0, 1), for scales above 0 with border.
+
+        Args:
+          seed: int64 [2].
+          models: weights of every scale.
+          size: (h, w) of the scale.
+          scale: its number.
+          count: of images.
+
+        Returns:
+          [count, h, w, C] or [count, h + 10, w + 10, C].
+        """
+        kernel = models[0]["conv1"]["kernel"]
+        border = 2 * BORDER * (scale > 0)
+        return noise(
+            rng.fold(seed, _NOISE, scale),
+            [count, size[0] + border, size[1] + border, kernel.shape[3]],
+            kernel.dtype,
+            alike=self.alike and scale == 0,
+        )
+
+    def rest(self, star, models, sizes, scale: int) -> tf.Tensor | None:
+        """Return what a scale adds to the reconstruction: z*, [1, h, w, C].
+
+        None above the coarsest scale, where it is without noise.
+        """
+        if scale:
+            return None
+        kernel = models[0]["conv1"]["kernel"]
+        shape = [1, *sizes[0], kernel.shape[3]]
+        return noise(star, shape, kernel.dtype, alike=self.alike)
+
+    def climb(self, models, sizes, noises: Sequence, below=None) -> tf.Tensor:
+        """Return x of the last scale: [n, m, h, w, C].
+
+        Args:
+          models: weights of every scale.
+          sizes: (h, w) of every scale.
+          noises: of the last scales, with amplitude; None for none.
+          below: x of the scale before those, if they are not all.
+        """
+        x = below
+        first = len(models) - len(noises)
+        for i, added in enumerate(noises, start=first):
+            if x is None:
+                x = self.begin(models[i], added)
+            else:
+                x = self.refine(models[i], x, sizes[i], added)
+        return x
+
+    def guess(self, models, sizes, noises: Sequence) -> tf.Tensor:
+        """Return what comes from below the last scale, in its size."""
+        below = self.climb(models[:-1], sizes[:-1], noises[:-1])
+        return resampling.resize(below, sizes[len(models) - 1])
+
+    def inject(self, models, sizes, images, scale: int) -> tf.Tensor:
+        """Draw images [n, H, W, C] again from a scale on, without noise."""
+        small = shrink(images, sizes[scale - 1])[tf.newaxis]
+        silent = [None] * (len(models) - scale)
+        return self.climb(models, sizes, silent, below=small)
 
     def begin(self, weights: Weights, z) -> tf.Tensor:
         """Return x_0 = G_0(pad(z)), of the size of z [n, m, h, w, C]."""

@@ -14,13 +14,13 @@ from typing import NamedTuple, Protocol
 import tensorflow as tf
 
 from tf_metagan.core import rng, tree
-from tf_metagan.gan import pyramid, resampling, sample_conv, single_image
+from tf_metagan.gan import pyramid, sample_conv, single_image
 from tf_metagan.gan.game import Game, Outcome
 from tf_metagan.gan.losses import Loss
 from tf_metagan.gan.penalties import Penalty
 from tf_metagan.types import Params, Vars
 
-_NOISE, _PENALTY, _Z_STAR = range(1, 4)
+_PENALTY, _Z_STAR = 2, 3
 _DECAY = 0.99
 _SHARE = 0.1  # of the error at which a scale begins, in its amplitude
 _MEMORY = "memory"
@@ -62,6 +62,9 @@ class Players(Protocol):
           {leaf: state of the player afterwards}).
         """
 
+    def moving(self, models: list[pyramid.Weights]) -> list[pyramid.Weights]:
+        """Return the part of `models` that depends on what learns."""
+
 
 class PyramidGame(NamedTuple):
     """The functions of a game, over what it is made of.
@@ -75,7 +78,6 @@ class PyramidGame(NamedTuple):
       reconstruction_weight: of the squared error in G's loss.
       amplitude: rule of the noise's amplitude, see `internal.pyramid_game`.
       arithmetic: of the stacks.
-      alike: whether the noise of the coarsest scale has equal channels.
     """
 
     weights: Players
@@ -86,7 +88,6 @@ class PyramidGame(NamedTuple):
     reconstruction_weight: float
     amplitude: str
     arithmetic: pyramid.Nets
-    alike: bool = False
 
     def as_game(self) -> Game:
         return Game(
@@ -125,46 +126,24 @@ class PyramidGame(NamedTuple):
             return tf.unstack(tf.ones_like(mean))
         return [tf.ones_like(mean[0]), *tf.unstack(mean)[1:]]
 
-    def _noise(self, seeds, m, size, scale: int, dtype):
-        """Draw [n, m, h, w, C], each photograph's from its own seed."""
-        drawn = [
-            pyramid.noise(
-                rng.fold(seed, _NOISE, scale),
-                [m, *size, self.channels],
-                dtype,
-                alike=self.alike and scale == 0,
-            )
-            for seed in tf.unstack(seeds)
-        ]
-        return tf.stack(drawn)
-
-    def _star(self, state: Params, size, dtype):
-        shape = [*size, self.channels]
-        return pyramid.noise(state[_STAR], shape, dtype, alike=self.alike)
-
-    def _climb(self, models, sizes, z, noises):
-        """Return x of the last scale; noises[i] is None or for scale i."""
-        x = self.arithmetic.begin(models[0], z)
-        for weights, size, noise in zip(
-            models[1:], sizes[1:], noises[1:], strict=True
-        ):
-            x = self.arithmetic.refine(weights, x, size, noise)
-        return x
-
     def _paths(self, state: Params, models, sizes, seeds, *, rebuild: bool):
         """Return [n, 1 | 2, h, w, C]: a sample and, if asked, x* of each."""
-        amplitudes = self._amplitudes(state)
-        dtype = models[0]["conv1"]["kernel"].dtype
-        z = self._noise(seeds, 1, sizes[0], 0, dtype)
-        star = self._star(state, sizes[0], dtype) + tf.zeros_like(z)
-        noises: list = [None]
-        for i, (h, w) in enumerate(sizes[1:], start=1):
-            size = (h + 2 * pyramid.BORDER, w + 2 * pyramid.BORDER)
-            noise = amplitudes[i] * self._noise(seeds, 1, size, i, dtype)
-            silent = [tf.zeros_like(noise)] * rebuild
-            noises.append(tf.concat([noise, *silent], 1))
-        start = tf.concat([z, *[star] * rebuild], 1)
-        return self._climb(models, sizes, start, noises)
+        amplitudes, nets = self._amplitudes(state), self.arithmetic
+        noises = []
+        for i, size in enumerate(sizes):
+            drawn = tf.stack(
+                [
+                    nets.draw(seed, models, size, i, 1)
+                    for seed in tf.unstack(seeds)
+                ]
+            )
+            if rebuild:
+                rest = nets.rest(state[_STAR], models, sizes, i)
+                silent = tf.zeros_like(drawn)
+                rest = silent if rest is None else rest + silent
+                drawn = tf.concat([drawn, rest], 1)
+            noises.append(amplitudes[i] * drawn if i else drawn)
+        return nets.climb(models, sizes, noises)
 
     # Losses.
 
@@ -226,18 +205,21 @@ class PyramidGame(NamedTuple):
 
             def slope(weights, target, seeds, player=player):
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
-                    tape.watch(weights[player])
+                    moving = self.weights.moving(weights[player])
+                    tape.watch(moving)
                     value, found = rules[player](
                         weights, target, sizes, noise, seeds
                     )
-                return value, found, tape.gradient(value, weights[player])
+                return value, found, tape.gradient(value, moving)
 
             value, found, slopes = self._each(
                 slope, models, target, seeds, player
             )
             tape, moved = tapes[player]
             grads[player] = tape.gradient(
-                models[player], moved, output_gradients=slopes
+                self.weights.moving(models[player]),
+                moved,
+                output_gradients=slopes,
             )
             losses[player] = value
             metrics |= found
@@ -269,7 +251,8 @@ class PyramidGame(NamedTuple):
 
         scalar = tf.TensorSpec([], target.dtype)
         like = tf.nest.map_structure(
-            lambda x: tf.TensorSpec(x.shape[1:], x.dtype), models[player]
+            lambda x: tf.TensorSpec(x.shape[1:], x.dtype),
+            self.weights.moving(models[player]),
         )
         value, found, slopes = tf.map_fn(
             one,
@@ -301,11 +284,13 @@ class PyramidGame(NamedTuple):
             return state
 
         def measured():
-            star = self._star(state, sizes[0], target.dtype)
-            star += tf.zeros([target.shape[0], 1, 1, 1, 1], target.dtype)
-            silent = [None] * scale
-            below = self._climb(models[:-1], sizes[:-1], star, silent)
-            wrong = resampling.resize(below[:, 0], sizes[-1]) - target
+            nets, amplitudes = self.arithmetic, self._amplitudes(state)
+            noises: list = []
+            for i, amplitude in enumerate(amplitudes[: scale + 1]):
+                rest = nets.rest(state[_STAR], models, sizes, i)
+                noises.append(None if rest is None else amplitude * rest)
+            noises[0] += tf.zeros([target.shape[0], 1, 1, 1, 1], target.dtype)
+            wrong = nets.guess(models, sizes, noises)[:, 0] - target
             return _SHARE * tf.sqrt(tf.reduce_mean(tf.square(wrong)))
 
         here = tf.one_hot(scale, len(self.widths), dtype=target.dtype)
@@ -379,7 +364,6 @@ class PyramidGame(NamedTuple):
             amplitudes=self._amplitudes(vars.state["g"]),
             star=vars.state["g"][_STAR],
             nets=self.arithmetic,
-            alike=self.alike,
         )
 
 

@@ -26,7 +26,7 @@ _SCALES_OF_A_WIDTH, _WIDEST = 4, 4
 _ROOT, _GLANCE = "root", "photograph"
 _SIDE = 16  # of the copy by which the photograph is known again
 _TOLERANCE = 0.05  # of it, in a range of 2; two photographs are 0.3 apart
-_PLAYERS = ("d", "g")
+PLAYERS = ("d", "g")
 
 
 def singan_game(
@@ -87,9 +87,8 @@ def singan_game(
         reconstruction_weight=reconstruction_weight,
         amplitude=noise_amplitude,
         arithmetic=pyramid.Nets(
-            sample_conv.loop, lambda x: layers.leaky_relu(x, _SLOPE)
+            sample_conv.loop, lambda x: layers.leaky_relu(x, _SLOPE), alike=True
         ),
-        alike=True,
     ).as_game()
     return game._replace(knows=knows)
 
@@ -117,9 +116,10 @@ class OwnWeights(NamedTuple):
     def init(self, seed: int) -> Vars:
         """Draw the weights of the coarsest scale."""
         root = rng.fold(rng.make_seed(seed), 0)
-        params = {p: self._drawn(root, p, 0) for p in _PLAYERS}
-        glance = tf.zeros([_SIDE, _SIDE, self.channels], self.dtype)
-        return Vars(params, {"d": {}, "g": {_ROOT: root, _GLANCE: glance}}, {})
+        params = {p: self._drawn(root, p, 0) for p in PLAYERS}
+        blank = tf.zeros([1, _SIDE, _SIDE, self.channels], self.dtype)
+        state = {"d": {}, "g": {_ROOT: root, **glance(blank)}}
+        return Vars(params, state, {})
 
     def grow(self, vars: Vars) -> Vars:
         """Add a scale that begins with the weights of the one below."""
@@ -158,40 +158,65 @@ class OwnWeights(NamedTuple):
         models = [pyramid.layers_of(leaves, _prefix(i)) for i in scales]
         if player == "d" or not training:
             return models, {}
-        glance = resampling.resize(photographs[0], (_SIDE, _SIDE))
-        return models, {_GLANCE: glance}
+        return models, glance(photographs)
+
+    def moving(self, models: list[pyramid.Weights]) -> list[pyramid.Weights]:
+        """Return the newest scale of `models`."""
+        return models[-1:]
 
     def _width(self, scale: int) -> int:
         return self.width * min(2 ** (scale // _SCALES_OF_A_WIDTH), _WIDEST)
 
     def _drawn(self, root, player: str, scale: int) -> Params:
-        """Draw a stack: kernels N(0, 0.02), gamma N(1, 0.02), beta 0.
-
-        The constant of the last convolution is uniform in +-1/sqrt(fan-in).
-        """
+        """Draw a stack, all layers of which but the last normalise."""
         drawn: Params = {}
         stack = pyramid.stack(
             self.channels, self._width(scale), slope=_SLOPE, player=player
         )
         for number, layer in enumerate(stack):
+            key = rng.fold(root, PLAYERS.index(player), scale, number)
+            leaves = draw_layer(
+                key, layer, self.dtype, norm=layer is not stack[-1]
+            )
             name = _prefix(scale) + layer.name
-            key = rng.fold(root, _PLAYERS.index(player), scale, number)
-            shape = layer.shapes()["kernel"]
-            drawn[f"{name}/kernel"] = self._normal(key, 0, shape)
-            if layer is stack[-1]:
-                bound = 1.0 / math.sqrt(math.prod(shape[:-1]))
-                seed = rng.fold(key, 1)
-                uniform = rng.uniform(seed, [layer.outputs], self.dtype)
-                drawn[f"{name}/bias"] = bound * (2.0 * uniform - 1.0)
-                continue
-            gamma = 1.0 + self._normal(key, 1, [layer.outputs])
-            drawn[f"{name}/gamma"] = gamma
-            drawn[f"{name}/beta"] = tf.zeros([layer.outputs], self.dtype)
+            drawn |= {f"{name}/{leaf}": x for leaf, x in leaves.items()}
         return drawn
 
-    def _normal(self, key, place: int, shape) -> tf.Tensor:
-        seed = rng.fold(key, place)
-        return _DEVIATION * rng.normal(seed, shape, self.dtype)
+
+def draw_layer(
+    key, layer: pyramid.Layer, dtype: tf.DType, *, norm: bool
+) -> Params:
+    """Draw a convolution: its kernel N(0, 0.02).
+
+    With a norm, gamma N(1, 0.02) and beta 0; else a constant that is uniform in
+    +-1/sqrt(fan-in).
+
+    Args:
+      key: int64 [2], seed.
+      layer: its channels.
+      dtype: of the weights.
+      norm: whether the layer normalises.
+    """
+
+    def normal(place, shape):
+        return _DEVIATION * rng.normal(rng.fold(key, place), shape, dtype)
+
+    shape = layer.shapes()["kernel"]
+    drawn = {"kernel": normal(0, shape)}
+    if norm:
+        drawn["gamma"] = 1.0 + normal(1, [layer.outputs])
+        drawn["beta"] = tf.zeros([layer.outputs], dtype)
+        return drawn
+    bound = 1.0 / math.sqrt(math.prod(shape[:-1]))
+    uniform = rng.uniform(rng.fold(key, 1), [layer.outputs], dtype)
+    drawn["bias"] = bound * (2.0 * uniform - 1.0)
+    return drawn
+
+
+def glance(photographs) -> Params:
+    """Return the state by which the first of photographs is known again."""
+    small = resampling.resize(photographs[0], (_SIDE, _SIDE))
+    return {_GLANCE: small}
 
 
 def _prefix(scale: int) -> str:

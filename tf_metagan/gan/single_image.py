@@ -23,7 +23,6 @@ class Model(NamedTuple):
       amplitudes: of the noise at each scale.
       star: int64 [2], seed of z*, from which the photograph is rebuilt.
       nets: arithmetic of the stacks.
-      alike: whether the noise of the coarsest scale has equal channels.
 
     Images are [n, h, w, C]. Those of methods have the size of the last entry
     of `sizes` and values in [-1, 1].
@@ -34,7 +33,6 @@ class Model(NamedTuple):
     amplitudes: Sequence[tf.Tensor]
     star: tf.Tensor
     nets: pyramid.Nets
-    alike: bool = False
 
     @property
     def _kernel(self) -> tf.Tensor:
@@ -76,43 +74,32 @@ class Model(NamedTuple):
         return self._replace(weights=mixed)
 
     def noise(self, seed, n, scale: int) -> tf.Tensor:
-        """Draw what a scale adds: N(0, 1), for scales above 0 with border."""
-        h, w = self.sizes[scale]
-        border = 2 * pyramid.BORDER * (scale > 0)
-        shape = [n, h + border, w + border, self._kernel.shape[3]]
-        return pyramid.noise(
-            rng.fold(seed, _NOISE, scale),
-            shape,
-            self._kernel.dtype,
-            alike=self.alike and scale == 0,
-        )
+        """Draw what a scale adds, before its amplitude."""
+        return self.nets.draw(seed, self.weights, self.sizes[scale], scale, n)
 
-    def star_noise(self) -> tf.Tensor:
-        """Return z*, [1, h, w, C]."""
-        shape = [1, *self.sizes[0], self._kernel.shape[3]]
-        return pyramid.noise(
-            self.star, shape, self._kernel.dtype, alike=self.alike
-        )
+    def rests(self) -> list[tf.Tensor | None]:
+        """Return what every scale adds to the reconstruction: z* at first."""
+        return [
+            self.nets.rest(self.star, self.weights, self.sizes, i)
+            for i in range(len(self.weights))
+        ]
 
-    def render(self, noises: Sequence, *, below=None) -> tf.Tensor:
+    def render(self, noises: Sequence) -> tf.Tensor:
         """Draw images from noise.
 
         Args:
           noises: for each trained scale as `noise` draws it, without its
             amplitude; None for none.
-          below: images to begin with, of the size of the scale before the
-            first one in `noises`, which then is a later one than 0.
         """
-        first = len(self.weights) - len(noises)
-        x = None if below is None else below[tf.newaxis]
-        for scale, noise in enumerate(noises, start=first):
-            weights = self.weights[scale]
-            if x is None:
-                x = self.nets.begin(weights, noise[tf.newaxis])
-                continue
-            if noise is not None:
-                noise = self.amplitudes[scale] * noise[tf.newaxis]
-            x = self.nets.refine(weights, x, self.sizes[scale], noise)
+        added = [
+            None if x is None else x[tf.newaxis] * (amplitude if i else 1.0)
+            for i, (x, amplitude) in enumerate(
+                zip(noises, self.amplitudes[: len(noises)], strict=True)
+            )
+        ]
+        return self._finish(self.nets.climb(self.weights, self.sizes, added))
+
+    def _finish(self, x) -> tf.Tensor:
         full = resampling.resize(x[0], self.sizes[-1])
         return tf.clip_by_value(full, -1.0, 1.0)
 
@@ -136,16 +123,15 @@ class Model(NamedTuple):
           random_from: see `sample`; integer or integer scalar.
         """
         found = []
-        for scale in range(len(self.weights)):
+        for scale, rest in enumerate(self.rests()):
             drawn = self.noise(seed, n, scale)
-            still = tf.zeros_like(drawn) if scale else self.star_noise()
+            still = tf.zeros_like(drawn) if rest is None else rest
             found.append(tf.where(random_from > scale, still, drawn))
         return found
 
     def reconstruct(self) -> tf.Tensor:
         """Draw the photograph from z*: [1, H, W, C]."""
-        rest = [None] * (len(self.weights) - 1)
-        return self.render([self.star_noise(), *rest])
+        return self.render(self.rests())
 
     def inject(self, image, scale: int) -> tf.Tensor:
         """Draw again what is finer than a scale, without noise.
@@ -153,13 +139,14 @@ class Model(NamedTuple):
         Args:
           image: [n, H, W, C] in the size of the photograph.
           scale: the first that draws, 1 or more; the image is made so small
-            that it could come from the scale below.
+            that it could come from the scale below. A growing generator takes
+            it at its coarsest stage whatever the scale.
 
         Source: SinGAN, for paint-to-image, editing and harmonisation.
         """
-        small = pyramid.shrink(image, self.sizes[scale - 1])
-        count = len(self.weights) - scale
-        return self.render([None] * count, below=small)
+        return self._finish(
+            self.nets.inject(self.weights, self.sizes, image, scale)
+        )
 
     def enlarge(self, image, factor: float, seed) -> tf.Tensor:
         """Draw an image `factor` times larger with the finest scale.
