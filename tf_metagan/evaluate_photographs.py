@@ -145,20 +145,35 @@ def _subjects(config: EvaluatePhotographsConfig, runs: dict) -> dict:
         folder: applications.loaded_again(run, config.images)
         for folder, run in runs.items()
     }
-    single = [f for f, run in runs.items() if run.algorithm.one_task]
-    common = {x.name for folder in single for x in found[folder]}
+    single = [
+        (run.algorithm.game, run.vars, found[folder])
+        for folder, run in runs.items()
+        if run.algorithm.one_task
+    ]
     for folder, given in found.items():
-        if common:
-            given = [x for x in given if x.name in common]
+        if single:
+            given = _common(given, single)
         if config.photographs is not None:
             given = _first(given, config.photographs)
         if not given:
             raise ValueError(
-                f"{folder} models none of the photographs asked for "
-                f"({', '.join(sorted(common) or config.images)}). Name some "
-                "that it can, or compare other runs."
+                f"{folder} models none of the photographs asked for. Name some "
+                "that it can by --images, or compare other runs."
             )
         found[folder] = given
+    return found
+
+
+def _common(subjects: list, single: list) -> list:
+    """Return those that runs of one photograph know, by their names of them."""
+    found = []
+    for x in subjects:
+        names = [
+            own[0].name
+            for game, vars, own in single
+            if own and game.knows(vars, x.image)
+        ]
+        found += [x._replace(name=names[0])] if names else []
     return found
 
 

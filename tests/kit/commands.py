@@ -29,6 +29,9 @@ def _free_port() -> int:
 
 
 SMALLER = {
+    "tf_metagan.train --flagfile=flags/internal/singan_small": "--meta_steps=3 "
+    "--width=4 --image_size=20 --log_every=1 --image_every=3 "
+    "--checkpoint_every=3",
     "tf_metagan.train --flagfile=flags/internal": "--meta_steps=3 --width=4 "
     "--image_size=20 --features=8 --head_rank=2 --meta_batch=2 --log_every=1 "
     "--image_every=3 --checkpoint_every=3",
@@ -41,6 +44,7 @@ SMALLER = {
     "tf_metagan.table": "--rows=scratch --datasets=mnist --tasks=2 "
     "--samples=16 --nocurves",
     "tf_metagan.critic": "--steps=4 --widths=4,4,8,8 --batch_size=8",
+    "tf_metagan.evaluate_photographs": "--samples=2 --levels=1 --photographs=1",
     "tf_metagan.evaluate": "--tasks=2 --samples=16 --curve_tasks=0",
     "tf_metagan.demo": "--listen=127.0.0.1:0 --noopen",
     "tensorboard": "--port=0",
