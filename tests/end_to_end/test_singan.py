@@ -8,8 +8,17 @@ import pytest
 
 from tests import runs
 from tests.end_to_end.test_internal import asked
-from tf_metagan import apply, cli, evaluate_photographs, sample, train
+from tf_metagan import (
+    apply,
+    assembly,
+    cli,
+    demo,
+    evaluate_photographs,
+    sample,
+    train,
+)
 from tf_metagan.data import landscapes
+from tf_metagan.exporting import forms
 from tf_metagan.learner import Learner
 
 SIZES = {
@@ -70,6 +79,14 @@ def test_training_goes_through_all_scales(run):
 def test_applications(here, folder, run, task):
     drawn = asked(here, folder, run, task, "--num_samples=2")
     assert np.asarray(drawn).std() > 0
+
+
+def test_it_is_not_exported_and_has_no_page(run):
+    sentence = "takes runs that model any photograph, got one of --algo=singan"
+    with pytest.raises(ValueError, match=f"export {sentence}"):
+        forms.of(assembly.load_run(str(run)))
+    with pytest.raises(ValueError, match=f"demo {sentence}"):
+        demo.load(str(run))
 
 
 @pytest.mark.parametrize("command", [sample.COMMAND, apply.COMMAND])
