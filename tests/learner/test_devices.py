@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 # Sums in another order in double precision, then Adam's division.
 TOLERANCE = 1e-12
 
-FAST = ["fomaml@2", "reptile@2", "reptile@4"]
+FAST = ["fomaml@2", "reptile@2"]
 
 
 def run(names, target):
@@ -75,8 +75,9 @@ def test_checkpoints_are_exchanged(found, name):
 
 
 @pytest.mark.slow
-def test_several_devices_equal_one_for_maml(tmp_path):
-    case = run(["maml@2"], tmp_path / "found.json")["maml@2"]
+@pytest.mark.parametrize("name", ["maml@2", "reptile@4"])
+def test_more_devices_and_second_order_equal_one(tmp_path, name):
+    case = run([name], tmp_path / "found.json")[name]
     check(case)
     check_copies(case)
     assert case["exchanged"] == [0.0] * 4
