@@ -36,8 +36,8 @@ SMALLER = {
     "--image_size=20 --features=8 --head_rank=2 --meta_batch=2 --log_every=1 "
     "--image_every=3 --checkpoint_every=3",
     # They begin with the weights of a model, and keep the size of its networks.
-    "tf_metagan.train --flagfile=flags/ours": "--meta_steps=2 --image_every=2 "
-    "--checkpoint_every=1 --log_every=1 --panel_tasks=1",
+    "tf_metagan.train --flagfile=flags/ours_glyphs": "--meta_steps=2 "
+    "--image_every=2 --checkpoint_every=1 --log_every=1 --panel_tasks=1",
     "tf_metagan.train": "--meta_steps=2 --image_every=2 --checkpoint_every=1 "
     "--log_every=1 --width=4 --inner_steps=2 --adapt_steps=2 --panel_tasks=1 "
     "--outer_decay_steps=none",
