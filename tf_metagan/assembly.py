@@ -3,7 +3,7 @@
 import inspect
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -458,9 +458,20 @@ def load_run(logdir: str) -> Run:
         learner.restore(path)
         found.append(learner.averaged())
     _check_alike(found, paths)
-    vars = tf.nest.map_structure(lambda *w: tf.add_n(w) / len(w), *found)
+    vars = tf.nest.map_structure(lambda *w: _mean(w), *found)
     step = int(learner.meta_step.numpy())
     return Run(settings, algorithm, vars, step, split)
+
+
+def _mean(values: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the mean; of what is no floating number, such as seeds, the last.
+
+    >>> _mean([tf.constant([5]), tf.constant([7])]).numpy().tolist()
+    [7]
+    """
+    if not values[-1].dtype.is_floating:
+        return values[-1]
+    return tf.add_n(values) / len(values)
 
 
 def _drawn(algorithm, meta_step: int) -> Vars:

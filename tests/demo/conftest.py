@@ -28,11 +28,5 @@ def choosing():
 
 @pytest.fixture(scope="session")
 def photographer():
-    """Return a run that models photographs, in which seeds can be seen."""
-    run = exports.photograph_run()
-    g = {
-        name: 2 * x if name.startswith("scale") else x
-        for name, x in run.vars.params["g"].items()
-    }
-    vars = run.vars._replace(params={**run.vars.params, "g": g})
-    return PhotographRun(run._replace(vars=vars), "toy")
+    """Return a run that models photographs."""
+    return PhotographRun(exports.photograph_run(), "toy")

@@ -258,23 +258,24 @@ def test_two_pages_at_once(page, url):
     assert browser.pixels(page) == alone
 
 
-def test_killed_server_is_said_and_the_page_goes_on_with_the_next(window):
+def test_killed_server_is_said_and_the_page_goes_on_with_the_next():
     server, url = serve("127.0.0.1:0")
     try:
-        load(window, url)
-        window.execute_script("sessionStorage.clear()")
-        load(window, url)
-        browser.draw(window, 0, browser.symbol())
-        choose(window, "steps", 50)
-        browser.wait(window, lambda d: browser.state(d) == "running")
-        server.kill()
-        server.communicate()
-        assert sentence(window).startswith("The server does not answer. Start")
-        assert browser.state(window) == "failed"
-        server, url = serve(url.removeprefix("http://"))
-        choose(window, "steps", 1)
-        window.find_element(By.ID, "draw").click()
-        browser.wait(window, lambda d: browser.state(d) == "done", seconds=90)
+        with browser.opened() as driver:
+            load(driver, url)
+            browser.draw(driver, 0, browser.symbol())
+            choose(driver, "steps", 50)
+            browser.wait(driver, lambda d: browser.state(d) == "running")
+            server.kill()
+            server.communicate()
+            assert sentence(driver).startswith("The server does not answer.")
+            assert browser.state(driver) == "failed"
+            server, url = serve(url.removeprefix("http://"))
+            choose(driver, "steps", 1)
+            driver.find_element(By.ID, "draw").click()
+            browser.wait(
+                driver, lambda d: browser.state(d) == "done", seconds=90
+            )
     finally:
         server.kill()
         server.communicate()

@@ -26,8 +26,10 @@ from tests.demo.test_page import (  # noqa: E402
     load,
     sentence,
 )
+from tests.exporting import exports  # noqa: E402
 from tests.exporting.test_photographs import encoded, landscape  # noqa: E402
 from tf_metagan.demo_page import routes  # noqa: E402
+from tf_metagan.demo_page.photograph_model import PhotographRun  # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(
@@ -39,8 +41,16 @@ DRAWN = "#drawn canvas"
 
 
 @pytest.fixture(scope="module")
-def url(photographer):
-    with routes.serving(photographer, None) as server:
+def url():
+    """A run whose weights are twice as large, so that seeds can be seen."""
+    run = exports.photograph_run()
+    g = {
+        name: 2 * x if name.startswith("scale") else x
+        for name, x in run.vars.params["g"].items()
+    }
+    vars = run.vars._replace(params={**run.vars.params, "g": g})
+    model = PhotographRun(run._replace(vars=vars), "toy")
+    with routes.serving(model, None) as server:
         yield server.url
 
 

@@ -249,7 +249,7 @@ def test_checkpoints_of_different_scales_have_no_mean(folder, run):
     config["settings"]["average_checkpoints"] = 3
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(
-        ValueError, match=r"mean of ckpt-1, ckpt-2, ckpt-3, .*checkpoints=1, or"
+        ValueError, match=r"mean of ckpt-1, ckpt-2, ckpt-3, .*checkpoints=2, or"
     ):
         assembly.load_run(str(copy))
 

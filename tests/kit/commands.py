@@ -66,10 +66,6 @@ NOT_RUN = {
     "make test": "it is what runs this",
     ". .venv/bin/activate": "tests have an environment of their own",
     "grpc://": "tests/serving does, with a double of TensorFlow Serving",
-    "--strategy=mirrored": "tests/learner/test_devices.py does",
-    "--strategy=multiworker": "tests/end_to_end/test_workers.py does",
-    "-m benchmarks --": "tests/benchmarks/test_suite.py does, small",
-    "train ...": "the shape of a command",
 }
 """{words of a command: why it is not run here}."""
 

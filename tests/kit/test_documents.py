@@ -25,7 +25,6 @@ OTHERS = (
     "internal",
     "results",
     "python",
-    "scaling",
 )
 DOCUMENTS = [
     *(GUIDE / f"{page}.md" for page in PAGES),
