@@ -25,7 +25,9 @@ def check_constant(algo, few, many, **options):
     "algo", ["fomaml", "maml", pytest.param("reptile", marks=pytest.mark.slow)]
 )
 def test_graph_does_not_grow_with_the_steps(algo):
-    check_constant(algo, 2, 20)
+    """With many steps maml goes twice, see core/reverse.py."""
+    check_constant(algo, 2, 16)
+    check_constant(algo, 20, 60)
 
 
 def test_growing_graph_is_noticed():

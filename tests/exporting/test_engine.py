@@ -7,7 +7,7 @@ import tensorflow as tf
 from tests.exporting.exports import toy_run
 from tf_metagan.exporting import engine
 from tf_metagan.exporting.layout import Layout
-from tf_metagan.exporting.terms import Defaults, Limits, Terms, check
+from tf_metagan.exporting.terms import Defaults, Limits, Terms
 
 SEED = tf.constant([3, 4], tf.int64)
 
@@ -79,5 +79,5 @@ def test_vector_holds_what_players_play_with_and_nothing_else():
 def test_defaults_beyond_the_limits_are_refused(defaults, flag):
     limits = Limits(steps=2, samples=8, step_images=7)
     with pytest.raises(ValueError, match=flag):
-        check(Terms((16, 16, 1), 4, limits, defaults))
-    check(Terms((16, 16, 1), 4, limits, Defaults(steps=1, samples=8)))
+        Terms((16, 16, 1), 4, limits, defaults).check()
+    Terms((16, 16, 1), 4, limits, Defaults(steps=1, samples=8)).check()

@@ -5,6 +5,7 @@ must be made before TensorFlow starts; hence not a test file. Writes what it
 found as JSON to the file named on its command line.
 """
 
+import functools
 import json
 import sys
 
@@ -89,13 +90,24 @@ def in_sync(learner):
     )
 
 
+@functools.cache
+def mirror(devices):
+    """Return the strategy of the first devices.
+
+    There is one of each in a process: two count their collective operations
+    alike, which TensorFlow then takes for the same.
+    """
+    strategy = tf.distribute.MirroredStrategy(
+        [f"CPU:{i}" for i in range(devices)]
+    )
+    assert strategy.num_replicas_in_sync == devices
+    return strategy
+
+
 def run(case, folder):
     """Compare one case, "name@devices", on one and on several devices."""
     name, devices = case.split("@")
-    strategy = tf.distribute.MirroredStrategy(
-        [f"CPU:{i}" for i in range(int(devices))]
-    )
-    assert strategy.num_replicas_in_sync == int(devices)
+    strategy = mirror(int(devices))
     single = learner(name)
     mirrored = learner(name, strategy)
     found = {"weights": [], "metrics": [], "in_sync": []}

@@ -29,7 +29,7 @@ class Limits(NamedTuple):
     """
 
     samples: int = 32
-    least_side: int = 24
+    least_side: int = 16
     side: int = 256
 
 

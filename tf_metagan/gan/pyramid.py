@@ -152,7 +152,7 @@ def dense_widths(
     Source: ConSinGAN (Hinz et al., 2021) and its public program.
 
     >>> dense_widths(250, smallest_size=34, stages=6)
-    (34, 42, 55, 80, 126, 250)
+    (34, 43, 57, 85, 168, 250)
     """
     _check_smallest(image_size, smallest_size)
     last = stages - 1
