@@ -48,6 +48,7 @@ SMALLER = {
     "tf_metagan.evaluate": "--tasks=2 --samples=16 --curve_tasks=0",
     "tf_metagan.demo": "--listen=127.0.0.1:0 --noopen",
     "tensorboard": "--port=0",
+    "benchmarks.page_latency": "--steps 1 --samples 4 --requests 1",
     "benchmarks.drawn_siblings": "--classes=2 --samples=4 --steps 1",
 }
 """{what a command runs: words that are added to it; the first that fits}."""
