@@ -408,7 +408,7 @@ def load(folder: str, config_class: type[C]) -> Settings[C]:
         name for name in fields.describe(config_class) if name not in stored
     ]
     if missing:
-        logging.info("%s has no %s: defaults", path, ", ".join(missing))
+        logging.debug("%s has no %s: defaults", path, ", ".join(missing))
     return settings
 
 
