@@ -2,6 +2,8 @@
 
 import abc
 import copy
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import tensorflow as tf
@@ -12,6 +14,31 @@ from tf_metagan.core.rollout import Rollout, Task
 from tf_metagan.types import TaskBatch, Vars
 
 _MOVES = 2**41  # a place in the tree of seeds that is no slot's and no game's
+
+ONE_PHOTOGRAPH: Mapping[str, object] = MappingProxyType(
+    {
+        "dataset": "photographs",
+        "image_size": 250,
+        "smallest_size": 34,
+        "noise_amplitude": "at_start",
+        "reconstruction_weight": 10.0,
+        "inner_steps": 1,
+        "inner_batch_size": 1,
+        "adapt_steps": 0,
+        "update_order": "sequential",
+        "n_critic": 3,
+        "n_generator": 3,
+        "penalty_weight": 0.1,
+        "penalty_norm": "pixel",
+        "meta_batch": 1,
+        "panel_tasks": 1,
+        "outer_optimizer": "adam",
+        "outer_rate": 5e-4,
+        "outer_epsilon": 1e-8,
+        "outer_schedule": "drop",
+    }
+)
+"""Defaults of the rules that are trained on one photograph alone."""
 
 
 class Photographs(base.Algorithm, abc.ABC):
