@@ -251,6 +251,11 @@ class Config:
         "own.",
         section=DATA,
     )
+    mirror_classes: bool = setting(
+        False,
+        "Count each class with left and right exchanged as a class of its own.",
+        section=DATA,
+    )
     elastic: float = setting(
         0.0,
         "Strength of a smooth random distortion of every image; 0 is off.",
@@ -379,6 +384,15 @@ class Config:
         "Step size of a stage of a growing generator in that of the next one.",
         section=GAN,
         interval="(0, 1]",
+        chosen_by="game",
+    )
+    hypernetworks: str = setting(
+        "paired",
+        "Who makes the weights of a photograph's GAN. paired: D and G have an "
+        "embedding each; shared_embedding: one that learns from both losses; "
+        "shared_d: one ordinary D judges all photographs.",
+        section=GAN,
+        choices=("paired", "shared_embedding", "shared_d"),
         chosen_by="game",
     )
     head_rank: int | None = setting(

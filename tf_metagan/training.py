@@ -124,6 +124,7 @@ def _train(
         stream=PANEL_STREAM,
         meta_batch=config.panel_tasks,
         rotate_classes=False,
+        mirror_classes=False,
         elastic=0.0,
         elastic_classes=0.0,
     )
@@ -308,6 +309,7 @@ def draw_stock(
         inner_steps=1,
         shots=0,
         rotate_classes=False,
+        mirror_classes=False,
         elastic=0.0,
         elastic_classes=0.0,
     )

@@ -14,6 +14,11 @@ import keras
 
 _BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
 _GROUPS = 8
+_WHO_EMBEDS = {
+    "paired": ("d", "g"),
+    "shared_embedding": ("e",),
+    "shared_d": ("g",),
+}
 
 
 class _Shape(NamedTuple):
@@ -45,9 +50,10 @@ def build(
     embedding: str,
     embedding_size: int,
     features: int,
+    hypernetworks: str = "paired",
     dtype="float32",
 ) -> dict[str, keras.Model]:
-    """Build an embedding for each player.
+    """Build the embeddings.
 
     Args:
       channels: of the photographs.
@@ -55,10 +61,13 @@ def build(
         channels with group norm.
       embedding_size: E, height and width to which photographs are brought.
       features: numbers that the heads are given.
+      hypernetworks: "paired" for one embedding each of D and G,
+        "shared_embedding" for one of both, "shared_d" for one of G.
       dtype: Keras dtype or policy of every layer.
 
     Returns:
-      {"d", "g": [n, E, E, channels] -> [n, features]}.
+      {"d", "g": [n, E, E, channels] -> [n, features]}; {"e"} if shared, {"g"}
+      where D has none.
 
     Raises:
       ValueError: embedding_size is too small for five halvings.
@@ -73,7 +82,7 @@ def build(
         player: _Builder(_SHAPES[embedding], dtype).build(
             image, features, player
         )
-        for player in ("d", "g")
+        for player in _WHO_EMBEDS[hypernetworks]
     }
 
 

@@ -80,6 +80,8 @@ class EpisodeSampler:
         degrees, be a class of its own with the label
         class id + r * (largest class id of the data set + 1). Costs four
         times the memory, unless the images are mapped from a file.
+      mirror_classes: let each class, turned or not, be one more class when
+        left and right are exchanged; labels and memory go on as above.
       elastic: root mean square, in pixels, of a smooth random displacement of
         every image; 0 is off.
       elastic_classes: the same for a displacement that all images of a task
@@ -121,6 +123,7 @@ class EpisodeSampler:
         shots: int = 0,
         seed: int = 0,
         rotate_classes: bool = False,
+        mirror_classes: bool = False,
         elastic: float = 0.0,
         elastic_classes: float = 0.0,
         others: bool = False,
@@ -146,17 +149,21 @@ class EpisodeSampler:
         kept = sorted({*classes, *(other_classes if others else ())})
         size = np.diff(class_images.first)
         size = size[base.class_rows(class_images, kept)]
-        self._turns = 4 if rotate_classes else 1
-        self._kinds = _kinds(kept, classes, turns=self._turns)
+        self._views = shelves.views(
+            rotate=rotate_classes, mirror=mirror_classes
+        )
+        self._kinds = _kinds(kept, classes, views=len(self._views))
         self._heights = _heights(class_images, kept, self._kinds)
         if self._heights is not None:
             self._kinds = self._kinds[self._heights.order]
         self._other_kinds = None
         if others:
-            self._other_kinds = _kinds(kept, other_classes, turns=self._turns)
+            self._other_kinds = _kinds(
+                kept, other_classes, views=len(self._views)
+            )
             self._own_place = _places(self._kinds, self._other_kinds)
         with tf.device("CPU:0"):
-            self._shelf = shelves.make(class_images, kept, turns=self._turns)
+            self._shelf = shelves.make(class_images, kept, views=self._views)
             self._count = self._shelf.count
             self._size = tf.constant(size, tf.int64)
             self._first = tf.constant(self._shelf.first, tf.int64)
@@ -164,7 +171,7 @@ class EpisodeSampler:
 
     @property
     def num_kinds(self) -> int:
-        """Number of different tasks: classes, times 4 when they are turned."""
+        """Number of different tasks: classes times views of them."""
         return len(self._kinds)
 
     def class_name(self, label: int) -> str:
@@ -173,9 +180,8 @@ class EpisodeSampler:
         Args:
           label: an entry of TaskBatch.label.
         """
-        quarters, class_id = divmod(int(label), self._span)
-        name = self._names[class_id]
-        return f"{name} turned {90 * quarters}" if quarters else name
+        view, class_id = divmod(int(label), self._span)
+        return self._names[class_id] + self._views[view].suffix
 
     def batch(self, meta_step: int | tf.Tensor) -> TaskBatch:
         """Return the tasks of one meta-step.
@@ -214,8 +220,8 @@ class EpisodeSampler:
                 fn_output_signature={n: self._stream_type(n) for n in shapes},
             )
             kind, height = self._choose_kinds(root, drawn["kind"])
-            row, quarters = tf.unstack(tf.gather(self._kinds, kind), axis=-1)
-            first = tf.gather(self._first, row) + quarters * self._count
+            row, view = tf.unstack(tf.gather(self._kinds, kind), axis=-1)
+            first = tf.gather(self._first, row) + view * self._count
             first = first[:, tf.newaxis, tf.newaxis]
             support, query = self._choose(drawn, tf.gather(self._size, row))
             others = None
@@ -238,7 +244,7 @@ class EpisodeSampler:
                     first + query, self._knots(drawn, "query", shared), height
                 ),
                 others=others,
-                label=tf.gather(self._label, row) + quarters * self._span,
+                label=tf.gather(self._label, row) + view * self._span,
                 seed=drawn["seed"],
             )
 
@@ -340,9 +346,9 @@ class EpisodeSampler:
         inside = tf.cast(own >= 0, tf.int64)
         pick = drawn["other_kind"] % (len(self._other_kinds) - inside)
         pick += inside * tf.cast(pick >= own, tf.int64)
-        row, quarters = tf.unstack(tf.gather(self._other_kinds, pick), axis=-1)
+        row, view = tf.unstack(tf.gather(self._other_kinds, pick), axis=-1)
         within = drawn["other_image"] % tf.gather(self._size, row)
-        return tf.gather(self._first, row) + quarters * self._count + within
+        return tf.gather(self._first, row) + view * self._count + within
 
     def _knots(
         self, drawn: dict[str, tf.Tensor], name: str, shared: tf.Tensor | None
@@ -390,12 +396,12 @@ def _batches(bits: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def _kinds(
-    kept: Sequence[int], classes: Sequence[int], *, turns: int
+    kept: Sequence[int], classes: Sequence[int], *, views: int
 ) -> np.ndarray:
-    """List every kind of task as (place in kept, quarter turns)."""
+    """List every kind of task as (place in kept, number of the view)."""
     rows = np.searchsorted(kept, classes)
     return np.stack(
-        [np.tile(rows, turns), np.repeat(np.arange(turns), len(rows))], axis=1
+        [np.tile(rows, views), np.repeat(np.arange(views), len(rows))], axis=1
     ).astype(np.int64)
 
 

@@ -1,11 +1,13 @@
 """Where the sampler finds images by number: in memory, or in a mapped file.
 
-A shelf holds the images of some classes, each turned by 0 to `turns` - 1
-quarters: image i of the class in place c, turned by r quarters, has the number
-first[c] + r * count + i.
+A shelf holds the images of some classes, each in several views, turned or
+mirrored: image i of the class in place c has in view v the number
+first[c] + v * count + i.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,19 +15,62 @@ import tensorflow as tf
 from tf_metagan.data import base
 
 
-def make(source: base.ClassImages, kept: Sequence[int], *, turns: int):
+class View(NamedTuple):
+    """A way to look at images.
+
+    Attributes:
+      suffix: what it adds to the name of a class.
+      show: uint8 [n, H, W, C] to the same, seen this way.
+    """
+
+    suffix: str
+    show: Callable[[np.ndarray], np.ndarray]
+
+
+def views(*, rotate: bool, mirror: bool) -> tuple[View, ...]:
+    """Return the views that make classes of their own, the plain one first.
+
+    Args:
+      rotate: by r times 90 degrees, counter-clockwise.
+      mirror: left and right exchanged, of each of those.
+    """
+    turned = tuple(
+        View(f" turned {90 * r}" if r else "", functools.partial(_turn, r=r))
+        for r in range(4 if rotate else 1)
+    )
+    mirrored = tuple(
+        View(
+            f"{plain.suffix} mirrored",
+            functools.partial(_mirror, show=plain.show),
+        )
+        for plain in turned
+    )
+    return turned + (mirrored if mirror else ())
+
+
+def _turn(images: np.ndarray, r: int) -> np.ndarray:
+    return np.rot90(images, r, axes=(1, 2)) if r else images
+
+
+def _mirror(images: np.ndarray, show: Callable) -> np.ndarray:
+    return np.flip(show(images), axis=2)
+
+
+def make(
+    source: base.ClassImages, kept: Sequence[int], *, views: Sequence[View]
+):
     """Return the shelf for a data set.
 
     Args:
       source: the data set; images that are mapped from a file stay there.
       kept: class ids, ascending.
-      turns: 1, or 4 for images turned by 0, 90, 180 and 270 degrees.
+      views: in which each image is there, the plain one first.
 
     Returns:
       `InMemory` or `Mapped`.
     """
     kind = Mapped if isinstance(source.images, np.memmap) else InMemory
-    return kind(source, kept, turns=turns)
+    return kind(source, kept, views=views)
 
 
 class InMemory:
@@ -33,20 +78,22 @@ class InMemory:
 
     Attributes:
       first: int64 [classes], number of the first image of each kept class.
-      count: images of one turn.
+      count: images of one view.
     """
 
     def __init__(
-        self, source: base.ClassImages, kept: Sequence[int], *, turns: int
+        self,
+        source: base.ClassImages,
+        kept: Sequence[int],
+        *,
+        views: Sequence[View],
     ):
         """Copy the images; see `make`."""
         size = np.diff(source.first)[base.class_rows(source, kept)]
         images = np.concatenate([base.images_of(source, c) for c in kept])
         self.first = np.cumsum(size) - size
         self.count = len(images)
-        self._images = tf.concat(
-            [np.rot90(images, r, axes=(1, 2)) for r in range(turns)], axis=0
-        )
+        self._images = tf.concat([view.show(images) for view in views], axis=0)
 
     def gather(self, places: tf.Tensor) -> tf.Tensor:
         """Return uint8 [..., H, W, C] for int64 numbers [...]."""
@@ -61,14 +108,18 @@ class Mapped:
 
     Attributes:
       first: int64 [classes], number of the first image of each kept class.
-      count: images of one turn.
+      count: images of one view.
     """
 
     def __init__(
-        self, source: base.ClassImages, kept: Sequence[int], *, turns: int
+        self,
+        source: base.ClassImages,
+        kept: Sequence[int],
+        *,
+        views: Sequence[View],
     ):
-        """Keep the file open; see `make`."""
-        del turns  # made when asked for
+        """Keep the file open; see `make`. Views are made when asked for."""
+        self._views = tuple(views)
         self.first = source.first[:-1][base.class_rows(source, kept)]
         self.count = len(source.images)
         self._images = source.images
@@ -79,9 +130,9 @@ class Mapped:
         return tf.ensure_shape(found, [*places.shape, *self._images.shape[1:]])
 
     def _read(self, places: np.ndarray) -> np.ndarray:
-        quarters, places = np.divmod(places, self.count)
+        view, places = np.divmod(places, self.count)
         found = np.asarray(self._images[places])
-        for r in np.unique(quarters):
-            turned = quarters == r
-            found[turned] = np.rot90(found[turned], r, axes=(1, 2))
+        for v in np.unique(view):
+            chosen = view == v
+            found[chosen] = self._views[v].show(found[chosen])
         return found

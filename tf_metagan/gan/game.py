@@ -74,6 +74,12 @@ class Game(NamedTuple):
         leaves that learn more slowly than others.
       knows: (vars, photograph [H, W, C]) -> bool, whether the players can model
         it; a GAN of one photograph knows no other.
+      blend: (vars, photographs [H, W, C] each, shares) -> Vars that remember
+        the GAN of an embedding between those of photographs; None where there
+        are no embeddings.
+      alone: (vars, photograph [H, W, C]) -> (Game, Vars) of that photograph's
+        GAN with weights of its own, which begin as those made of it; None
+        where they are its own.
 
     `real` is [n, H, W, C] in [-1, 1]; `others` the same or None; `seed` int64
     [2]. A game draws as many fakes as there are real images.
@@ -99,6 +105,8 @@ class Game(NamedTuple):
     learned: Callable = lambda params: params
     rates: Callable = lambda params: {}
     knows: Callable = lambda vars, photograph: True
+    blend: Callable | None = None
+    alone: Callable | None = None
 
 
 class Shown(NamedTuple):

@@ -153,7 +153,7 @@ class GrowingWeights(NamedTuple):
 
     def models(
         self, vars: Vars, player: str, photographs, *, training: bool
-    ) -> tuple[list[pyramid.Weights], Params]:
+    ) -> tuple[list[pyramid.Weights], dict[str, Params]]:
         """Return the weights of n = 1; G's know the small photograph."""
         count = pyramid.num_scales(vars.params)
         leaves = {
@@ -170,7 +170,8 @@ class GrowingWeights(NamedTuple):
         outer = pyramid.layers_of(leaves, "outer/")
         models[0] |= {"head": outer["head"], "start": {"image": start}}
         models[-1] |= {"tail": outer["tail"]}
-        return models, singan.glance(photographs) if training else {}
+        noted = {"g": singan.glance(photographs)} if training else {}
+        return models, noted
 
     def moving(self, models: list[pyramid.Weights]) -> list[pyramid.Weights]:
         """Return the newest stages of `models`, and what goes with them."""

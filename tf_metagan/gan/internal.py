@@ -8,14 +8,24 @@ Source: Meta Internal Learning (Bensadoun et al., 2021), and its public program
 where the paper is silent.
 """
 
+import functools
+
 import keras
+import tensorflow as tf
 
 from tf_metagan.core import functional
-from tf_metagan.gan import hypernetwork, layers, pyramid, sample_conv
+from tf_metagan.gan import (
+    finetuning,
+    hypernetwork,
+    layers,
+    pyramid,
+    sample_conv,
+)
 from tf_metagan.gan.game import Game
 from tf_metagan.gan.losses import Loss
 from tf_metagan.gan.penalties import Penalty
 from tf_metagan.gan.pyramid_game import PyramidGame
+from tf_metagan.types import Vars
 
 _SLOPE = 0.02
 
@@ -44,9 +54,9 @@ def pyramid_game(
     has one set of heads.
 
     Args:
-      networks: {"d", "g": [n, E, E, C] -> [n, features]}, the embeddings; E is
-        the size to which photographs are brought for them, whatever their
-        aspect.
+      networks: {"d", "g": [n, E, E, C] -> [n, features]}, the embeddings, or
+        those of `hypernetwork.Hypernetworks`; E is the size to which
+        photographs are brought for them, whatever their aspect.
       loss: what the scores of patches mean to each player.
       penalty: added to D's loss.
       image_size: width of photographs in pixels; they may have any height.
@@ -61,26 +71,28 @@ def pyramid_game(
       convolution: see `sample_conv.choose`.
 
     Returns:
-      A Game with players ("d", "g") and a phase per scale. `real` is a batch
-      of photographs of one size, each a task of its own; a seed may be [n, 2],
-      one for each.
+      A Game with players "d", "g" and those of `networks`, and a phase per
+      scale. `real` is a batch of photographs of one size, each a task of its
+      own; a seed may be [n, 2], one for each.
 
     Raises:
       ValueError: sizes that make no pyramid.
     """
-    channels = networks["g"].input_shape[-1]
-    return PyramidGame(
-        weights=hypernetwork.Hypernetworks(
-            nets={p: functional.from_keras(net) for p, net in networks.items()},
-            embedded=networks["g"].input_shape[1:3],
-            features=networks["g"].output_shape[-1],
-            stacks={
-                p: pyramid.stack(channels, width, slope=_SLOPE, player=p)
-                for p in ("d", "g")
-            },
-            rank=head_rank,
-            hidden=head_hidden,
-        ),
+    some = next(iter(networks.values()))
+    channels = some.input_shape[-1]
+    weights = hypernetwork.Hypernetworks(
+        nets={p: functional.from_keras(net) for p, net in networks.items()},
+        embedded=some.input_shape[1:3],
+        features=some.output_shape[-1],
+        stacks={
+            p: pyramid.stack(channels, width, slope=_SLOPE, player=p)
+            for p in ("d", "g")
+        },
+        rank=head_rank,
+        hidden=head_hidden,
+    )
+    game = PyramidGame(
+        weights=weights,
         channels=channels,
         widths=pyramid.widths(
             image_size,
@@ -96,4 +108,15 @@ def pyramid_game(
             sample_conv.choose(convolution),
             lambda x: layers.leaky_relu(x, _SLOPE),
         ),
-    ).as_game()
+    )
+    return game.as_game()._replace(
+        players=tuple(dict.fromkeys(("d", "g", *networks))),
+        order=weights.order,
+        blend=functools.partial(_blend, game),
+        alone=functools.partial(finetuning.alone, game),
+    )
+
+
+def _blend(game: PyramidGame, vars: Vars, photographs, shares) -> Vars:
+    models = game.weights.blended(vars, photographs, shares)
+    return game.keep(vars, models, tf.shape(photographs[0])[0])

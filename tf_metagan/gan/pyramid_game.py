@@ -48,7 +48,7 @@ class Players(Protocol):
 
     def models(
         self, vars: Vars, player: str, photographs, *, training: bool
-    ) -> tuple[list[pyramid.Weights], Params]:
+    ) -> tuple[list[pyramid.Weights], dict[str, Params]]:
         """Return the weights of every scale of G, of one of D, and a state.
 
         Args:
@@ -59,7 +59,7 @@ class Players(Protocol):
 
         Returns:
           ([pyramid.Weights of n models] of every scale, one of D,
-          {leaf: state of the player afterwards}).
+          {player: {leaf: state afterwards}}).
         """
 
     def moving(self, models: list[pyramid.Weights]) -> list[pyramid.Weights]:
@@ -113,6 +113,10 @@ class PyramidGame(NamedTuple):
             _STAR: rng.fold(rng.make_seed(seed), _Z_STAR),
         }
         return vars._replace(state=tree.merge(vars.state, {"g": noise}))
+
+    def noise_of(self, vars: Vars) -> Params:
+        """Return the part of G's state that noise depends on."""
+        return {name: vars.state["g"][name] for name in (_SUM, _WEIGHT, _STAR)}
 
     # From weights to images.
 
@@ -182,7 +186,8 @@ class PyramidGame(NamedTuple):
         """Return gradients and Outcome of the players in `wrt`.
 
         First of the weights of each photograph's model, then of what makes
-        them: the former needs no memory of other photographs.
+        them: the former needs no memory of other photographs. Players in `wrt`
+        that are neither D nor G have a part in making both.
         """
         n = real.shape[0]
         seeds = _seeds(seed, n)
@@ -190,18 +195,24 @@ class PyramidGame(NamedTuple):
         target = pyramid.shrink(real, sizes[-1])
         rules = {"d": self._discriminator, "g": self._generator}
         models, after, tapes = {}, {}, {}
+        helpers = tuple(p for p in wrt if p not in rules)
         for player in rules:
-            moved = {x: vars.params[player][x] for x in wrt.get(player, ())}
+            makers = (player, *helpers) if player in wrt else ()
+            moved = {
+                p: {leaf: vars.params[p][leaf] for leaf in wrt[p]}
+                for p in makers
+            }
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(moved)
                 models[player], after[player] = self.weights.models(
                     vars, player, real, training=True
                 )
             tapes[player] = tape, moved
-        grads, losses, metrics = {}, {}, {}
+        grads: dict[str, Params] = {}
+        losses, metrics = {}, {}
         noise = self._begin(vars.state["g"], models["g"], sizes, target)
         state = {**vars.state, "g": noise}
-        for player in wrt:
+        for player in (p for p in rules if p in wrt):
 
             def slope(weights, target, seeds, player=player):
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -216,14 +227,16 @@ class PyramidGame(NamedTuple):
                 slope, models, target, seeds, player
             )
             tape, moved = tapes[player]
-            grads[player] = tape.gradient(
+            slopes = tape.gradient(
                 self.weights.moving(models[player]),
                 moved,
                 output_gradients=slopes,
             )
-            losses[player] = value
+            for p, own in slopes.items():
+                grads[p] = tree.add(grads[p], own) if p in grads else own
+                losses[p] = value
             metrics |= found
-            state[player] = {**state[player], **after[player]}
+            state = tree.merge(state, after[player])
             if player == "g":
                 state["g"] |= self._note(
                     noise, len(sizes) - 1, found["rec_loss"]
@@ -339,13 +352,17 @@ class PyramidGame(NamedTuple):
         photograph = tf.reshape(support, tf.shape(support)[2:])[tf.newaxis]
         photograph.set_shape([1, None, self.widths[-1], self.channels])
         models, _ = self.weights.models(vars, "g", photograph, training=False)
+        return self.keep(vars, models, tf.shape(photograph)[1])
+
+    def keep(self, vars: Vars, models: list[pyramid.Weights], height) -> Vars:
+        """Return `vars` that remember the weights of G, n = 1, and a height."""
         memory = {
             f"scale{i}/{layer}/{name}": x
             for i, weights in enumerate(models)
             for layer, tensors in weights.items()
             for name, x in tensors.items()
         }
-        memory["height"] = tf.shape(photograph)[1]
+        memory["height"] = height
         return vars._replace(state={**vars.state, _MEMORY: memory})
 
     def model(self, vars: Vars) -> single_image.Model:

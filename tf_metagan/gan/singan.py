@@ -148,7 +148,7 @@ class OwnWeights(NamedTuple):
 
     def models(
         self, vars: Vars, player: str, photographs, *, training: bool
-    ) -> tuple[list[pyramid.Weights], Params]:
+    ) -> tuple[list[pyramid.Weights], dict[str, Params]]:
         """Return the weights of n = 1; training notes the photograph."""
         count = pyramid.num_scales(vars.params)
         leaves = {
@@ -158,7 +158,7 @@ class OwnWeights(NamedTuple):
         models = [pyramid.layers_of(leaves, _prefix(i)) for i in scales]
         if player == "d" or not training:
             return models, {}
-        return models, glance(photographs)
+        return models, {"g": glance(photographs)}
 
     def moving(self, models: list[pyramid.Weights]) -> list[pyramid.Weights]:
         """Return the newest scale of `models`."""

@@ -1,0 +1,166 @@
+"""Fine-tuning: the GAN that was made of a photograph, with weights of its own.
+
+Scale by scale, coarse to fine, D and G of one photograph take steps of Adam
+on the losses of `pyramid_game`, from the weights that hypernetworks made. D is
+the one of the finest scale at first and goes on from scale to scale.
+
+Source: ours; the steps are those of SinGAN (Shaham et al., 2019).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tf_metagan.core import optim, rng
+from tf_metagan.core.inner import InnerRule
+from tf_metagan.core.rollout import Rollout, Turn
+from tf_metagan.gan import pyramid, singan, single_image
+from tf_metagan.gan.game import Game
+from tf_metagan.gan.pyramid_game import PyramidGame
+from tf_metagan.types import Params, Vars
+
+_TURNS = (Turn(("d",)), Turn(("g",)))
+
+
+class Projected(NamedTuple):
+    """Weights that a hypernetwork made, to be learned on one photograph.
+
+    See `pyramid_game.Players`.
+
+    Attributes:
+      own: the rules of weights of one photograph.
+      scales: {leaf: weight} of each scale of G, coarse to fine.
+    """
+
+    own: singan.OwnWeights
+    scales: tuple[Params, ...]
+
+    def grow(self, vars: Vars) -> Vars:
+        """Return `vars` with the next scale of G; D goes on as it is."""
+        scale = pyramid.num_scales(vars.params)
+        old, new = f"scale{scale - 1}/", f"scale{scale}/"
+        return vars._replace(
+            params={
+                "d": {
+                    new + leaf.removeprefix(old): x
+                    for leaf, x in vars.params["d"].items()
+                },
+                "g": vars.params["g"] | self.scales[scale],
+            }
+        )
+
+    def init(self, seed: int) -> Vars:
+        """Refuse: there is nothing to be drawn."""
+        raise NotImplementedError("weights come from a hypernetwork")
+
+    def learned(self, params: dict) -> dict:
+        return self.own.learned(params)
+
+    def models(self, vars: Vars, player: str, photographs, *, training: bool):
+        return self.own.models(vars, player, photographs, training=training)
+
+    def moving(self, models: list[pyramid.Weights]) -> list[pyramid.Weights]:
+        return self.own.moving(models)
+
+
+def alone(game: PyramidGame, vars: Vars, photograph) -> tuple[Game, Vars]:
+    """Return the game of one photograph and its weights at the coarsest scale.
+
+    Args:
+      game: of hypernetworks.
+      vars: of that game.
+      photograph: [H, W, C] in [-1, 1].
+
+    Returns:
+      (Game with a phase per trained scale, Vars); `Game.grow` adds the next
+      scale's weights as the hypernetworks made them.
+    """
+    photographs = photograph[tf.newaxis]
+    made = {
+        player: [
+            {
+                f"{layer}/{name}": x[0]
+                for layer, tensors in weights.items()
+                for name, x in tensors.items()
+            }
+            for weights in game.weights.models(
+                vars, player, photographs, training=False
+            )[0]
+        ]
+        for player in ("d", "g")
+    }
+    scales = tuple(
+        {f"scale{i}/{leaf}": x for leaf, x in leaves.items()}
+        for i, leaves in enumerate(made["g"])
+    )
+    dtype = photographs.dtype
+    own = singan.OwnWeights(game.channels, 0, dtype)
+    start = Vars(
+        params={
+            "d": {f"scale0/{leaf}": x for leaf, x in made["d"][0].items()},
+            "g": scales[0],
+        },
+        state={
+            "d": {},
+            "g": {**game.noise_of(vars), **singan.glance(photographs)},
+        },
+        inner={},
+    )
+    return game._replace(weights=Projected(own, scales)).as_game(), start
+
+
+def finetune(
+    game: Game,
+    vars: Vars,
+    photograph,
+    *,
+    steps: int,
+    rate: float,
+    seed: int,
+    report: Callable[[int, dict], None] = lambda scale, metrics: None,
+) -> single_image.Model:
+    """Return a photograph's GAN after steps of its own at every scale.
+
+    Args:
+      game: one that can leave a photograph `alone`.
+      vars: of that game.
+      photograph: [H, W, C] in [-1, 1].
+      steps: of each scale, >= 0; D and G move once in each.
+      rate: step size of Adam (beta1 0.5, beta2 0.999).
+      seed: of the noise.
+      report: (scale, {metric: [steps]}), called after every scale.
+    """
+    own, current = game.alone(vars, tf.convert_to_tensor(photograph))
+    count = pyramid.num_scales(vars.params)
+    support = photograph[tf.newaxis, tf.newaxis]
+    rule = InnerRule(
+        optim.adam(
+            inner_beta1=0.5,
+            inner_beta2=0.999,
+            inner_epsilon=1e-8,
+            epsilon_placement="outside",
+            statistics_gradient="stop",
+        ),
+        rate=rate,
+    )
+    for scale in range(count):
+        if scale:
+            current = own.grow(current)
+        rollout = Rollout(
+            own,
+            dict.fromkeys(("d", "g"), rule),
+            _TURNS,
+            adapt=("d/*", f"g/scale{scale}/*"),
+        )
+        learn = tf.function(
+            lambda vars, rollout=rollout, scale=scale: rollout.run(
+                vars, support, None, rng.make_seed(seed, scale), steps
+            ),
+            autograph=False,
+        )
+        after, metrics = learn(current)
+        current = current._replace(params=after.params, state=after.state)
+        current.state.pop("memory", None)
+        report(scale, {name: x.numpy() for name, x in metrics.items()})
+    return own.model(own.remember(current, support))
