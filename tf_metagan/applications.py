@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import PIL.Image
 import tensorflow as tf
+from absl import logging
 
 from tf_metagan import assembly, pictures, registry
 from tf_metagan.assembly import Run
@@ -14,7 +15,7 @@ from tf_metagan.core import rng
 from tf_metagan.data import base as data
 from tf_metagan.data import picture_files, pixels
 from tf_metagan.evaluation import photographs
-from tf_metagan.gan import single_image
+from tf_metagan.gan import finetuning, single_image
 
 _PUBLISHED_WIDTH = 250
 _BLUR = 5.0
@@ -31,6 +32,23 @@ class Photograph(NamedTuple):
 
     name: str
     image: np.ndarray
+
+
+class Finetuning(NamedTuple):
+    """Steps that the GAN of a photograph takes on it.
+
+    Attributes:
+      steps: of each scale; 0 for none.
+      rate: step size of Adam.
+      seed: of the noise.
+    """
+
+    steps: int
+    rate: float
+    seed: int
+
+
+NONE = Finetuning(steps=0, rate=0.0, seed=0)
 
 
 def require_photographs(run: Run, command: str) -> None:
@@ -182,6 +200,38 @@ def model_of(run: Run, image: np.ndarray) -> single_image.Model:
     return game.model(game.remember(run.vars, image[tf.newaxis, tf.newaxis]))
 
 
+def finetuned(
+    run: Run, image: np.ndarray, how: Finetuning
+) -> single_image.Model:
+    """Embed a photograph [H, W, C] and let its GAN learn from it for a while.
+
+    Raises:
+      ValueError: the GAN of the run has learned from the photograph already.
+    """
+    if not how.steps:
+        return model_of(run, image)
+    if run.algorithm.game.alone is None:
+        raise ValueError(
+            f"--finetune_steps={how.steps} goes on from what a hypernetwork "
+            f"makes, and --algo={run.settings.config.algo} has none. Use a run "
+            "of --algo=internal, or train this one for longer."
+        )
+    return finetuning.finetune(
+        run.algorithm.game,
+        run.vars,
+        tf.constant(image),
+        steps=how.steps,
+        rate=how.rate,
+        seed=how.seed,
+        report=lambda scale, metrics: logging.info(
+            "scale %d: squared error of the reconstruction %.4f, then %.4f",
+            scale,
+            metrics["rec_loss"][0],
+            metrics["rec_loss"][-1],
+        ),
+    )
+
+
 def overview(
     run: Run, given: Sequence[Photograph], *, num_samples: int, seed: int
 ) -> np.ndarray:
@@ -239,6 +289,8 @@ def between(
     num_samples: int,
     first_scale: int,
     seed: int,
+    space: str = "weights",
+    how: Finetuning = NONE,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Draw from models between those of two photographs.
 
@@ -250,15 +302,36 @@ def between(
       num_samples: images of each model.
       first_scale: coarser scales keep the weights of the first.
       seed: of the noise, the same for all.
+      space: of the line between them: "weights", or "features" for embeddings,
+        from which the weights are made then. With one linear layer per head
+        both are the same.
+      how: steps that both models take first.
 
     Returns:
       (reconstruction [1, H, W, C], samples [n, H, W, C]) of each strength.
+
+    Raises:
+      ValueError: fine-tuned weights are not those of an embedding.
     """
-    own, other = model_of(run, first), model_of(run, second)
+    if space == "features" and how.steps:
+        raise ValueError(
+            f"--space=features makes weights of embeddings, and "
+            f"--finetune_steps={how.steps} changes weights after that. Use "
+            "--space=weights, or no such steps."
+        )
+    game = run.algorithm.game
+    own, other = finetuned(run, first, how), finetuned(run, second, how)
+
+    def mix(strength):
+        if space == "weights":
+            return own.interpolated(other, strength, first=first_scale)
+        shares = 1.0 - strength, strength
+        vars = game.blend(run.vars, (first, second), shares)
+        return own.interpolated(game.model(vars), 1.0, first=first_scale)
 
     @tf.function(autograph=False)
     def draw(strength):
-        mixed = own.interpolated(other, strength, first=first_scale)
+        mixed = mix(strength)
         root = rng.make_seed(seed)
         return mixed.reconstruct(), mixed.sample(root, num_samples)
 

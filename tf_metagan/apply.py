@@ -13,6 +13,7 @@ from tf_metagan.settings import Settings
 
 _WHAT = "What to do"
 _HOW = "Sizes and noise"
+_LEARN = "Fine-tuning"
 _RADIUS = {"harmonise": 7.0, "edit": 20.0}
 _INJECTED = ("harmonise", "edit", "paint")
 
@@ -101,6 +102,13 @@ class ApplyConfig:
         section=_HOW,
         interval="[0, inf)",
     )
+    space: str = setting(
+        "weights",
+        "Where models between two photographs lie: between their weights or "
+        "between their embeddings. The same without --head_hidden.",
+        section=_HOW,
+        choices=("weights", "features"),
+    )
     factor: float = setting(
         4.0,
         "Factor of both sides for superres.",
@@ -121,6 +129,21 @@ class ApplyConfig:
         "Root of all random numbers; equal seeds give equal pictures.",
         section=_HOW,
         interval="[0, 2147483647]",
+    )
+
+    finetune_steps: int = setting(
+        0,
+        "Steps that the model takes on the photograph at each scale before it "
+        "draws, D and G one each. 0: it is as the hypernetwork made it.",
+        section=_LEARN,
+        unit="steps",
+        interval="[0, 100000]",
+    )
+    finetune_rate: float = setting(
+        5e-4,
+        "Step size of Adam in these steps.",
+        section=_LEARN,
+        interval="(0, inf)",
     )
 
     def __post_init__(self) -> None:
@@ -151,7 +174,7 @@ def main(settings: Settings[ApplyConfig]) -> int:
         sampling.save_animation(
             config.output,
             applications.walk(
-                applications.model_of(run, given.image),
+                _model(config, run, given),
                 frames=config.frames,
                 smoothness=config.smoothness,
                 random_from=config.random_from,
@@ -185,15 +208,29 @@ def _check(config: ApplyConfig) -> None:
         )
 
 
+def _finetuning(config: ApplyConfig):
+    from tf_metagan import applications
+
+    return applications.Finetuning(
+        config.finetune_steps, config.finetune_rate, config.seed
+    )
+
+
+def _model(config: ApplyConfig, run, given):
+    from tf_metagan import applications
+
+    return applications.finetuned(run, given.image, _finetuning(config))
+
+
 def _picture(config: ApplyConfig, run, given):
     """Return what the task draws: uint8 [height, width, 3]."""
     from tf_metagan import applications, pictures
     from tf_metagan.core import rng
 
-    model = applications.model_of(run, given.image)
-    seed = rng.make_seed(config.seed)
     if config.task == "interpolate":
         return _interpolation(config, run, given)
+    model = _model(config, run, given)
+    seed = rng.make_seed(config.seed)
     if config.task in _INJECTED:
         return _injection(config, run, given, model)
     if config.task == "superres":
@@ -229,6 +266,8 @@ def _interpolation(config: ApplyConfig, run, given):
         num_samples=min(config.num_samples, 6),
         first_scale=config.scale,
         seed=config.seed,
+        space=config.space,
+        how=_finetuning(config),
     )
     rebuilt, drawn = (list(x) for x in zip(*found, strict=True))
     return pictures.grid(
@@ -274,6 +313,8 @@ COMMAND = cli.Command(
         "--task=samples --width=200",
         "python -m tf_metagan.apply --run=runs/places --image=a.jpg "
         "--task=animate --output=a.gif",
+        "python -m tf_metagan.apply --run=runs/places --image=a.jpg "
+        "--finetune_steps=200",
     ),
     settings=ApplyConfig,
     main=main,

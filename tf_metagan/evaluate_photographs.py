@@ -7,6 +7,7 @@ import dataclasses
 import os
 import shlex
 import sys
+import time
 from typing import Any
 
 from tf_metagan import cli
@@ -64,6 +65,20 @@ class EvaluatePhotographsConfig:
         section=_HOW,
         interval="[0, 2147483647]",
     )
+    finetune_steps: int = setting(
+        0,
+        "Steps that a model takes on its photograph at each scale before it is "
+        "scored, D and G one each.",
+        section=_HOW,
+        unit="steps",
+        interval="[0, 100000]",
+    )
+    finetune_rate: float = setting(
+        5e-4,
+        "Step size of Adam in these steps.",
+        section=_HOW,
+        interval="(0, inf)",
+    )
     inception_weights: str | None = setting(
         None,
         "File with the weights of Keras's InceptionV3, for SIFID before the "
@@ -108,8 +123,11 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
     nets = _nets(config)
     protocol = photographs.Protocol(config.samples, config.levels, config.seed)
     settings.check_all_used()
+    how = applications.Finetuning(
+        config.finetune_steps, config.finetune_rate, config.seed
+    )
     systems = [
-        _evaluated(run, folder, subjects[folder], protocol, nets)
+        _evaluated(run, folder, subjects[folder], protocol, nets, how)
         for folder, run in runs.items()
     ]
     folder = config.output or os.path.join(config.run[0], RESULTS)
@@ -123,6 +141,7 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
                 ["python", "-m", "tf_metagan.evaluate_photographs", *words]
             ),
             "protocol": protocol._asdict(),
+            "finetuning": how._asdict(),
             "inception": [net.name for net in nets],
             "systems": systems,
             "versions": versions.installed(),
@@ -196,7 +215,9 @@ def _nets(config: EvaluatePhotographsConfig) -> tuple[Any, ...]:
     )
 
 
-def _evaluated(run, folder: str, subjects, protocol, nets) -> dict[str, Any]:
+def _evaluated(
+    run, folder: str, subjects, protocol, nets, how
+) -> dict[str, Any]:
     """Return all results of a run."""
     from absl import logging
 
@@ -204,10 +225,12 @@ def _evaluated(run, folder: str, subjects, protocol, nets) -> dict[str, Any]:
     from tf_metagan.core import rng
     from tf_metagan.evaluation import photographs
 
-    rows = []
+    rows, learning = [], 0.0
     for subject in subjects:
         logging.info("%s: %s", folder, subject.name)
-        model = applications.model_of(run, subject.image)
+        began = time.perf_counter()
+        model = applications.finetuned(run, subject.image, how)
+        learning += time.perf_counter() - began
         rows.append(
             {
                 "name": subject.name,
@@ -222,11 +245,15 @@ def _evaluated(run, folder: str, subjects, protocol, nets) -> dict[str, Any]:
         model = applications.model_of(run, subjects[0].image)
         return model.sample(rng.make_seed(protocol.seed), 16).numpy()
 
-    cost = photographs.cost(run, folder)
+    cost = {
+        **photographs.cost(run, folder),
+        "forward_seconds": photographs.seconds_of(draw),
+        "finetuning_seconds": learning / len(rows) if how.steps else 0.0,
+    }
     return {
         "run": folder,
         "algo": run.settings.config.algo,
-        "cost": {**cost, "forward_seconds": photographs.seconds_of(draw)},
+        "cost": cost,
         "means": photographs.means(rows),
         "photographs": rows,
     }

@@ -47,7 +47,8 @@ def tasks(
       **settings: shots, meta_batch, inner_batch_size, inner_steps, seed,
         train_classes, test_classes, num_test_classes, rotate_classes,
         mirror_classes, elastic, elastic_classes; for a name also image_size,
-        channels and the settings of the data set. As the flags of the command line; inner_steps as the MetaGAN has it.
+        channels and the settings of the data set. As the flags of the command
+        line; inner_steps as the MetaGAN has it.
 
     Returns:
       Dataset of TaskBatch, images in [-1, 1].

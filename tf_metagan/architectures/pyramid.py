@@ -99,8 +99,9 @@ class _Builder:
         photograph = keras.Input(image, dtype=input_dtype, name="photograph")
         x = self.conv(photograph, shape.widths[0], "stem", shape.stem, 2)
         x = self.relu(self.norm(x, "stem_norm"), "stem_relu")
+        x = self.margin(x, 1, "stem_pool_pad")  # no image is below 0 here
         pool = keras.layers.MaxPooling2D(
-            3, 2, "same", name="stem_pool", dtype=self.dtype
+            3, 2, name="stem_pool", dtype=self.dtype
         )
         x = pool(x)
         for part, (count, width) in enumerate(
@@ -135,12 +136,14 @@ class _Builder:
         add = keras.layers.Add(name=f"{name}_add", dtype=self.dtype)
         return self.relu(add([x, y]), f"{name}_relu2")
 
+    def margin(self, x, pixels: int, name: str):
+        """Add zeros on all sides; "same" has fewer on two where it halves."""
+        layer = keras.layers.ZeroPadding2D(pixels, name=name, dtype=self.dtype)
+        return layer(x)
+
     def conv(self, x, filters: int, name: str, side: int = 3, stride: int = 1):
-        if side > 1:  # "same" is asymmetric where the stride is 2
-            margin = side // 2
-            x = keras.layers.ZeroPadding2D(
-                margin, name=f"{name}_pad", dtype=self.dtype
-            )(x)
+        if side > 1:
+            x = self.margin(x, side // 2, f"{name}_pad")
         return keras.layers.Conv2D(
             filters,
             side,

@@ -188,12 +188,17 @@ def table(systems: Sequence[dict[str, Any]]) -> str:
 
 
 def _seconds(system: dict[str, Any], group: str) -> str:
-    """Return what a model costs: training, but a forward pass if unseen."""
-    forward = system["cost"]["forward_seconds"]
+    """Return what a model costs: training, but a forward pass if unseen.
+
+    Either way with what it learned afterwards.
+    """
+    cost = system["cost"]
     if group != "seen":
-        return f"{forward:.2f}"
-    share = system["cost"]["training_seconds_per_photograph"]
-    return "unknown" if share is None else f"{share:.0f}"
+        return f"{cost['forward_seconds'] + cost['finetuning_seconds']:.2f}"
+    share = cost["training_seconds_per_photograph"]
+    if share is None:
+        return "unknown"
+    return f"{share + cost['finetuning_seconds']:.0f}"
 
 
 def _number(found: base.Estimate) -> str:

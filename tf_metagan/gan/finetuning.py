@@ -153,14 +153,23 @@ def finetune(
             _TURNS,
             adapt=("d/*", f"g/scale{scale}/*"),
         )
-        learn = tf.function(
-            lambda vars, rollout=rollout, scale=scale: rollout.run(
-                vars, support, None, rng.make_seed(seed, scale), steps
-            ),
-            autograph=False,
-        )
+        learn = _compiled(rollout, support, rng.make_seed(seed, scale), steps)
         after, metrics = learn(current)
         current = current._replace(params=after.params, state=after.state)
         current.state.pop("memory", None)
         report(scale, {name: x.numpy() for name, x in metrics.items()})
     return own.model(own.remember(current, support))
+
+
+def _compiled(rollout: Rollout, support, seed, steps: int) -> Callable:
+    """Return vars -> (Vars, metrics) of a rollout, a graph of its own.
+
+    By its concrete function: a tf.function that is new at every scale has
+    TensorFlow warn of retracing.
+    """
+
+    @tf.function(autograph=False)
+    def learn(vars: Vars):
+        return rollout.run(vars, support, None, seed, steps)
+
+    return lambda vars: learn.get_concrete_function(vars)(vars)
