@@ -12,6 +12,7 @@ from absl import logging
 from tf_metagan import assembly, pictures, registry
 from tf_metagan.assembly import Run
 from tf_metagan.core import rng
+from tf_metagan.core.inner import InnerRule
 from tf_metagan.data import base as data
 from tf_metagan.data import picture_files, pixels
 from tf_metagan.evaluation import photographs
@@ -39,7 +40,7 @@ class Finetuning(NamedTuple):
 
     Attributes:
       steps: of each scale; 0 for none.
-      rate: step size of Adam.
+      rate: step size of Adam (beta1 0.5, as SinGAN has it).
       seed: of the noise.
     """
 
@@ -216,12 +217,19 @@ def finetuned(
             f"makes, and --algo={run.settings.config.algo} has none. Use a run "
             "of --algo=internal, or train this one for longer."
         )
+    adam = registry.find(registry.INNER_OPTIMIZERS, "adam")(
+        inner_beta1=0.5,
+        inner_beta2=0.999,
+        inner_epsilon=1e-8,
+        epsilon_placement="outside",
+        statistics_gradient="stop",
+    )
     return finetuning.finetune(
         run.algorithm.game,
         run.vars,
         tf.constant(image),
         steps=how.steps,
-        rate=how.rate,
+        rule=InnerRule(adam, how.rate),
         seed=how.seed,
         report=lambda scale, metrics: logging.info(
             "scale %d: squared error of the reconstruction %.4f, then %.4f",

@@ -19,6 +19,7 @@ from tf_metagan.core.inner import InnerRule
 from tf_metagan.core.rollout import Rollout, Turn
 from tf_metagan.data import base as data
 from tf_metagan.data import episodes
+from tf_metagan.gan import resnet_weights
 from tf_metagan.learner import Learner, create_variables
 from tf_metagan.settings import Settings
 from tf_metagan.types import Vars
@@ -285,6 +286,9 @@ def make_learner(
     values = algorithm.init(seed)
     if start is not None:
         values = begin_with(values, start)
+    weights = settings.take("embedding_weights")
+    if weights is not None:
+        values = resnet_weights.put(values, weights)
     if stock is not None:
         values = algorithm.game.stock(values, stock)
     length = settings.take("meta_steps") // len(algorithm.phases())

@@ -326,6 +326,14 @@ class Config:
         choices=("resnet34", "resnet18", "small"),
         chosen_by="architecture",
     )
+    embedding_weights: str | None = setting(
+        None,
+        "File with the weights of torchvision's resnet18 or resnet34, saved by "
+        "numpy.savez, that the embedding of a photograph begins with. None: "
+        "drawn ones.",
+        section=GAN,
+        path=True,
+    )
     embedding_size: int = setting(
         128,
         "Height and width to which photographs are brought to be embedded.",

@@ -369,6 +369,41 @@ def test_class_names_say_the_turn(arrows):
     assert names == ["a", "b turned 90", "c turned 180"]
 
 
+def test_mirrored_classes_are_classes_of_their_own(arrows, graph):
+    episodes = sampler(
+        arrows,
+        classes=[4, 9],
+        rotate_classes=True,
+        mirror_classes=True,
+        meta_batch=400,
+    )
+    batch = episodes.batch(0)
+    assert episodes.num_kinds == 16
+    assert episodes.class_name(54) == "a turned 90 mirrored"
+    assert episodes.class_name(44) == "a mirrored"
+    seen = set()
+    for task, label in enumerate(batch.label.numpy()):
+        view, class_id = divmod(int(label), 10)
+        seen.add(view)
+        image = np.rot90(base.images_of(arrows, class_id)[0], view % 4)
+        if view >= 4:
+            image = image[:, ::-1]
+        assert (batch.support[task].numpy() == base.to_range(image)).all()
+    assert seen == set(range(8))
+
+
+def test_mirrored_images_need_not_be_square():
+    images = np.arange(24, dtype=np.uint8).reshape(1, 4, 6, 1)
+    source = base.group(images, np.array([0]))
+    episodes = sampler(source, classes=[0], mirror_classes=True, meta_batch=20)
+    batch = episodes.batch(0)
+    found = base.to_bytes(batch.support.numpy())[:, 0, 0]
+    for image, label in zip(found, batch.label.numpy(), strict=True):
+        expected = images[0, :, ::-1] if label else images[0]
+        np.testing.assert_array_equal(image, expected)
+    assert set(batch.label.numpy()) == {0, 1}
+
+
 def test_turning_needs_square_images():
     source = base.group(np.zeros([2, 4, 6, 1], np.uint8), np.array([0, 0]))
     sampler(source, classes=[0])

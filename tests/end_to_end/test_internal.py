@@ -193,6 +193,37 @@ def test_packed_and_exported_run_draws_as_the_run(here, folder, run):
     np.testing.assert_allclose(found, images[0], rtol=0, atol=0.05)
 
 
+@pytest.mark.parametrize("kind", ["shared_embedding", "shared_d"])
+def test_other_hypernetworks_train_and_export(here, folder, kind):
+    logdir, values = folder / kind, {**SIZES, "hypernetworks": kind}
+    code, _, err = here(
+        train.COMMAND,
+        *runs.flags(**values, image_folder=folder / "photographs"),
+        f"--logdir={logdir}",
+    )
+    assert code == cli.EXIT_OK, err
+    names = set(runs.variables(logdir))
+    shared = kind == "shared_embedding"
+    assert ("params.e.embed.stem.kernel" in names) == shared
+    assert ("params.d.conv1.kernel" in names) != shared
+    code, _, err = here(
+        export.COMMAND,
+        f"--run={logdir}",
+        f"--output={folder}/{kind}_model",
+        "--default_samples=2",
+    )
+    assert code == cli.EXIT_OK, err
+    loaded = assembly.load_run(str(logdir))
+    (given,) = applications.load(loaded, [f"{folder}/photographs/1.png"])
+    model = serve.load(f"{folder}/{kind}_model")
+    np.testing.assert_allclose(
+        model.reconstruct(given.image),
+        applications.model_of(loaded, given.image).reconstruct()[0],
+        rtol=0,
+        atol=1e-5,
+    )
+
+
 def test_export_refuses_limits_of_adaptation(here, folder, run):
     words = (f"--run={run}", f"--output={folder}/nothing", "--max_steps=3")
     code, _, err = here(export.COMMAND, *words)
@@ -218,6 +249,26 @@ def test_tasks_of_two_pictures(here, folder, run, task):
     assert np.asarray(drawn).std() > 0
 
 
+def test_finetuned_models_draw_otherwise(here, folder, run):
+    plain, tuned = (
+        asked(here, folder, run, "reconstruct", *words)
+        for words in ([], ["--finetune_steps=2", "--finetune_rate=0.05"])
+    )
+    assert np.asarray(plain).tolist() != np.asarray(tuned).tolist()
+
+
+def test_interpolated_embeddings_are_interpolated_weights(here, folder, run):
+    """With one linear layer per head."""
+    other = f"--other={folder}/photographs/2.png"
+    drawn = [
+        np.asarray(
+            asked(here, folder, run, "interpolate", other, f"--space={space}")
+        ).astype(int)
+        for space in ("weights", "features")
+    ]
+    assert np.abs(drawn[0] - drawn[1]).max() <= 1
+
+
 def test_animation(here, folder, run):
     asked(here, folder, run, "animate", "--frames=3", output="drawn.gif")
     with PIL.Image.open(folder / "drawn.gif") as drawn:
@@ -230,6 +281,15 @@ def test_animation(here, folder, run):
         (["--task=edit"], "--other is missing for --task=edit"),
         (["--task=animate"], "expected a .gif for animate"),
         (["--task=paint", "--scale=7", "--other=OTHER"], "expected 1 to 2"),
+        (
+            [
+                "--task=interpolate",
+                "--space=features",
+                "--finetune_steps=2",
+                "--other=OTHER",
+            ],
+            "--space=features makes weights of embeddings",
+        ),
     ],
 )
 def test_what_apply_refuses(here, folder, run, words, message):

@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tests import photographs as small
+from tests import problems
 from tf_metagan.core import rng, tree
-from tf_metagan.gan import pyramid, resampling
+from tf_metagan.core.inner import InnerRule
+from tf_metagan.gan import finetuning, pyramid, resampling
 
 # Sums of some thousand terms in another order, in double precision.
 ROUNDING = 1e-9
@@ -229,3 +231,133 @@ def test_other_heads_learn_every_leaf(options):
     for leaf, slope in found["g"].items():
         if "hidden1/constant" not in leaf:  # some units may be off
             assert np.abs(slope).max() > 0, leaf
+
+
+def shared(kind):
+    """Return the game in which one embedding serves both players, or G."""
+    own = small.networks()
+    nets = {"shared_embedding": {"e": own["g"]}, "shared_d": {"g": own["g"]}}
+    return small.game(networks=nets[kind])
+
+
+def test_a_shared_embedding_learns_from_both_losses():
+    game = shared("shared_embedding")
+    assert game.order == (("d", "e"), ("g", "e"))
+    vars, batch = small.at_scale(game, 1), small.tasks(2)
+    learned = game.learned(vars.params)
+    assert not any(
+        x.startswith("embed") for x in (*learned["d"], *learned["g"])
+    )
+
+    def slopes(*players):
+        wrt = {p: tuple(learned[p]) for p in players}
+        images = small.photographs(batch)
+        return game.gradients(vars, images, None, batch.seed, wrt)[0]
+
+    of_d, of_g, of_both = slopes("d", "e"), slopes("g", "e"), slopes(*"dge")
+    for leaf, slope in of_both["e"].items():
+        parts = of_d["e"][leaf] + of_g["e"][leaf]
+        assert distance(slope, parts) < ROUNDING, leaf
+        assert np.abs(of_d["e"][leaf]).max() > 0, leaf
+        assert distance(of_g["e"][leaf], parts) > 1e-6, leaf
+    assert distance(of_both["g"], of_g["g"]) < ROUNDING
+
+
+def test_an_ordinary_discriminator_is_the_same_for_all_photographs():
+    game = shared("shared_d")
+    vars, batch = small.at_scale(game, 1), small.tasks(2)
+    assert sum(x.shape.num_elements() for x in vars.params["d"].values()) == (
+        27 * 4 + 4 + 3 * (36 * 4 + 4) + 36 + 1
+    )
+    wrt = {p: tuple(x) for p, x in game.learned(vars.params).items()}
+    images = small.photographs(batch)
+    found, outcome = game.gradients(vars, images, None, batch.seed, wrt)
+    alone = [
+        game.gradients(
+            vars, images[i : i + 1], None, batch.seed[i : i + 1], wrt
+        )
+        for i in range(2)
+    ]
+    for leaf, slope in found["d"].items():
+        parts = (alone[0][0]["d"][leaf] + alone[1][0]["d"][leaf]) / 2
+        assert distance(slope, parts) < ROUNDING, leaf
+    losses = [each.loss["d"] for _, each in alone]
+    assert abs(outcome.loss["d"] - sum(losses) / 2) < ROUNDING
+
+
+@pytest.mark.parametrize("hidden", [0, 1])
+def test_embeddings_in_between_make_weights_in_between_if_linear(hidden):
+    game = small.game(head_hidden=hidden)
+    vars = small.at_scale(game, 1)
+    first = small.tasks(1, seed=1).support[0, 0, 0]
+    second = small.tasks(1, height=20, seed=2).support[0, 0, 0]
+
+    def own(image):
+        return game.model(game.remember(vars, image[tf.newaxis, tf.newaxis]))
+
+    def between(share):
+        mixed = game.blend(vars, (first, second), (1.0 - share, share))
+        return game.model(mixed).reconstruct()
+
+    def lerp(share):
+        return own(first).interpolated(own(second), share).reconstruct()
+
+    for end in (0.0, 1.0):
+        assert distance(between(end), lerp(end)) < ROUNDING
+    apart = distance(between(0.3), lerp(0.3))
+    assert apart < ROUNDING if hidden == 0 else apart > 1e-6
+
+
+def finetuned(steps, photograph, game, vars):
+    return finetuning.finetune(
+        game,
+        vars,
+        photograph,
+        steps=steps,
+        rule=InnerRule(problems.optimizer("adam"), 2e-3),
+        seed=0,
+    )
+
+
+def test_finetuning_begins_with_what_the_hypernetwork_made():
+    game = small.game()
+    vars, photograph = small.at_scale(game, 2), small.tasks(1).support[0, 0, 0]
+    before = game.model(game.remember(vars, photograph[tf.newaxis, tf.newaxis]))
+    found = finetuned(0, photograph, game, vars)
+    seed = rng.make_seed(4)
+    assert distance(found.reconstruct(), before.reconstruct()) < ROUNDING
+    assert distance(found.sample(seed, 2), before.sample(seed, 2)) < ROUNDING
+
+
+def test_finetuning_fits_the_photograph_and_leaves_the_run_alone():
+    game = small.game()
+    vars, photograph = small.at_scale(game, 2), small.tasks(1).support[0, 0, 0]
+    kept = tf.nest.map_structure(lambda x: x.numpy(), vars)
+
+    def error(model):
+        return np.mean((model.reconstruct()[0] - photograph) ** 2)
+
+    few, many = (
+        error(finetuned(steps, photograph, game, vars)) for steps in (0, 30)
+    )
+    assert many < 0.5 * few
+    for a, b in zip(tf.nest.flatten(kept), tf.nest.flatten(vars), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_each_photograph_has_a_coefficient_of_its_own():
+    """Not one for the batch, as in the public program."""
+    game = small.game()
+    vars = small.at_scale(game, 0)
+    image = small.photographs(small.tasks(1))
+    seeds = small.tasks(2).seed
+    twice = tf.concat([image, image], 0)
+
+    def penalty(images, seeds):
+        outcome = game.losses(vars, images, None, seeds)
+        return outcome.metrics["gradient_penalty"]
+
+    alone = [penalty(image, seeds[i : i + 1]) for i in range(2)]
+    both = penalty(twice, seeds)
+    assert distance(both, sum(alone) / 2) < ROUNDING
+    assert distance(both, alone[0]) > 1e-6

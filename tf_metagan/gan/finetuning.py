@@ -1,8 +1,8 @@
 """Fine-tuning: the GAN that was made of a photograph, with weights of its own.
 
-Scale by scale, coarse to fine, D and G of one photograph take steps of Adam
-on the losses of `pyramid_game`, from the weights that hypernetworks made. D is
-the one of the finest scale at first and goes on from scale to scale.
+Scale by scale, coarse to fine, D and G of one photograph take steps on the
+losses of `pyramid_game`, from the weights that hypernetworks made. D is the one
+of the finest scale at first and goes on from scale to scale.
 
 Source: ours; the steps are those of SinGAN (Shaham et al., 2019).
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tf_metagan.core import optim, rng
+from tf_metagan.core import rng
 from tf_metagan.core.inner import InnerRule
 from tf_metagan.core.rollout import Rollout, Turn
 from tf_metagan.gan import pyramid, singan, single_image
@@ -116,7 +116,7 @@ def finetune(
     photograph,
     *,
     steps: int,
-    rate: float,
+    rule: InnerRule,
     seed: int,
     report: Callable[[int, dict], None] = lambda scale, metrics: None,
 ) -> single_image.Model:
@@ -127,23 +127,13 @@ def finetune(
       vars: of that game.
       photograph: [H, W, C] in [-1, 1].
       steps: of each scale, >= 0; D and G move once in each.
-      rate: step size of Adam (beta1 0.5, beta2 0.999).
+      rule: how both players move, anew at every scale.
       seed: of the noise.
       report: (scale, {metric: [steps]}), called after every scale.
     """
     own, current = game.alone(vars, tf.convert_to_tensor(photograph))
     count = pyramid.num_scales(vars.params)
     support = photograph[tf.newaxis, tf.newaxis]
-    rule = InnerRule(
-        optim.adam(
-            inner_beta1=0.5,
-            inner_beta2=0.999,
-            inner_epsilon=1e-8,
-            epsilon_placement="outside",
-            statistics_gradient="stop",
-        ),
-        rate=rate,
-    )
     for scale in range(count):
         if scale:
             current = own.grow(current)
