@@ -321,12 +321,7 @@ def between(
     Raises:
       ValueError: fine-tuned weights are not those of an embedding.
     """
-    if space == "features" and how.steps:
-        raise ValueError(
-            f"--space=features makes weights of embeddings, and "
-            f"--finetune_steps={how.steps} changes weights after that. Use "
-            "--space=weights, or no such steps."
-        )
+    check_space(space, how)
     game = run.algorithm.game
     own, other = finetuned(run, first, how), finetuned(run, second, how)
 
@@ -347,6 +342,24 @@ def between(
         tuple(x.numpy() for x in draw(tf.constant(t, own.amplitudes[0].dtype)))
         for t in strengths
     ]
+
+
+def check_space(space: str, how: Finetuning) -> None:
+    """Refuse to fine-tune models whose weights are then made of embeddings.
+
+    Args:
+      space: "weights" or "features".
+      how: steps of fine-tuning.
+
+    Raises:
+      ValueError: both were asked for.
+    """
+    if space == "features" and how.steps:
+        raise ValueError(
+            f"--space=features makes weights of embeddings, and "
+            f"--finetune_steps={how.steps} changes weights after that. Use "
+            "--space=weights, or no such steps."
+        )
 
 
 def check_enlarges(run: Run, image: np.ndarray) -> None:

@@ -166,6 +166,8 @@ def main(settings: Settings[ApplyConfig]) -> int:
     (given,) = applications.load(run, [config.image])
     if config.task in _INJECTED:
         applications.check_scale(run, given.image, config.scale)
+    if config.task == "interpolate":
+        applications.check_space(config.space, _finetuning(config))
     if config.task == "superres":
         applications.check_enlarges(run, given.image)
     settings.check_all_used()

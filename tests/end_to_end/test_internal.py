@@ -31,7 +31,7 @@ SIZES = {
     "embedding": "small",
     "embedding_size": 32,
     "features": 4,
-    "width": 2,
+    "width": 4,
     "meta_batch": 2,
     "meta_steps": 3,
     "panel_tasks": 1,

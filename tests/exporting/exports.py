@@ -84,7 +84,7 @@ PHOTOGRAPHS = {
     "embedding": "small",
     "embedding_size": 32,
     "features": 4,
-    "width": 2,
+    "width": 4,
     "inner_steps": 1,
     "inner_batch_size": 1,
     "latent_size": 64,
