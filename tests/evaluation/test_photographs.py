@@ -1,6 +1,7 @@
 """Scores and costs of models of photographs."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -41,18 +42,20 @@ def test_scores_of_a_copier_and_of_a_worse_one():
     assert photographs.score(Copier(image), image, PROTOCOL) == good
 
 
-def test_every_start_of_a_run_counts(tmp_path):
-    lines = [
-        {"run": "train", "seconds": 5.0},
-        {"run": "train", "seconds": 9.0},
-        {"run": "eval", "seconds": 99.0},
-        {"run": "train", "seconds": 2.0},
-        {"run": "train", "seconds": 4.0},
-    ]
-    assert photographs.training_seconds(str(tmp_path)) is None
-    path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(json.dumps(x) + "\n" for x in lines))
-    assert photographs.training_seconds(str(tmp_path)) == 13.0
+def test_cost_is_of_all_starts_even_after_a_cut_line(tmp_path):
+    run = types.SimpleNamespace(
+        split=types.SimpleNamespace(train=(4, 7)), meta_step=40
+    )
+    cost = photographs.cost(run, str(tmp_path))
+    assert cost["training_seconds"] is None
+    assert cost["training_seconds_per_photograph"] is None
+    lines = [{"run": "train", "seconds": x} for x in (5.0, 9.0, 2.0, 4.0)]
+    text = "".join(json.dumps(x) + "\n" for x in lines)
+    (tmp_path / "metrics.jsonl").write_text(text + '{"run": "tra')
+    cost = photographs.cost(run, str(tmp_path))
+    assert cost["training_seconds"] == 13.0
+    assert cost["training_seconds_per_photograph"] == 6.5
+    assert cost["training_photographs"] == 2
 
 
 def row(name, group, value):
