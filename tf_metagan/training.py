@@ -3,6 +3,7 @@
 `train` reads from top to bottom: data, algorithm, learner, run folder, loop.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -86,7 +87,8 @@ def train(settings: Settings[Config]) -> int:
     """
     settings = assembly.with_algorithm_defaults(settings)
     assembly.configure_runtime(settings)
-    with workers.noticing_losses():
+    several = settings.config.strategy == "multiworker"
+    with workers.noticing_losses() if several else contextlib.nullcontext():
         strategy = assembly.make_strategy(settings)
         return _train(settings, strategy, workers.Team(strategy))
 
