@@ -10,13 +10,13 @@ import tensorflow as tf
 from absl import logging
 
 from tf_metagan import assembly, pictures, registry
-from tf_metagan.assembly import Run
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
 from tf_metagan.data import photographs as photograph_files
 from tf_metagan.data import picture_files, pixels
 from tf_metagan.evaluation import photographs
 from tf_metagan.gan import finetuning, single_image
+from tf_metagan.trained_runs import Run
 
 _PUBLISHED_WIDTH = 250
 _BLUR = 5.0

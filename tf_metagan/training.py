@@ -14,7 +14,15 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_metagan import assembly, cli, panel, replay, report, workers
+from tf_metagan import (
+    assembly,
+    cli,
+    panel,
+    replay,
+    report,
+    trained_runs,
+    workers,
+)
 from tf_metagan import learner as learners
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config, new_logdir
@@ -139,7 +147,7 @@ def _train(
         algorithm,
         strategy,
         split=split,
-        start=assembly.load_run(begun).vars if begun else None,
+        start=trained_runs.load_run(begun).vars if begun else None,
         stock=draw_stock(settings, images, split, algorithm.game.stocks),
     )
     for name in (*_OWN, "meta_steps"):

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_metagan.assembly import Run
 from tf_metagan.core import rng
 from tf_metagan.evaluation import progress
 from tf_metagan.metrics import base, patch_kid, sifid, single_image
+from tf_metagan.trained_runs import Run
 
 SWD = "swd_laplacian"
 ITSELF = "swd_laplacian_of_itself"
