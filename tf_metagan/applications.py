@@ -12,7 +12,6 @@ from absl import logging
 from tf_metagan import assembly, pictures, registry
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
-from tf_metagan.data import photographs as photograph_files
 from tf_metagan.data import picture_files, pixels
 from tf_metagan.evaluation import photographs
 from tf_metagan.gan import finetuning, single_image
@@ -177,7 +176,7 @@ def _load_one(run: Run, path: Path) -> Photograph:
         picture_files.open_plain(path),
         image_size=config.image_size,
         channels=config.channels or 3,
-        aspects=photograph_files.ASPECTS if run.algorithm.one_task else None,
+        aspects=pixels.ASPECTS if run.algorithm.one_task else None,
     )
     return Photograph(path.name, data.to_range(fitted))
 
