@@ -341,6 +341,12 @@ def check_tasks(config: Config, algorithm, split: data.Split) -> None:
             f"{len(split.train)} to train on. Use --image=FILE, or "
             "--train_classes=NUMBER for one of a data set."
         )
+    for name in ("rotate_classes", "mirror_classes"):
+        if getattr(config, name):
+            raise ValueError(
+                f"--{name} makes several photographs of one, but "
+                f"--algo={config.algo} models one. Leave it out."
+            )
     if config.meta_batch > 1:
         raise ValueError(
             f"--meta_batch={config.meta_batch} asks for several photographs in "

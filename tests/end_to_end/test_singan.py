@@ -111,6 +111,10 @@ def test_another_photograph_is_refused(here, folder, run, command):
             "--meta_batch=2 asks for several photographs",
         ),
         (
+            ["--image=FOLDER/0.png", "--mirror_classes"],
+            "--mirror_classes makes several photographs of one",
+        ),
+        (
             ["--image=FOLDER/0.png", "--precision=mixed_bfloat16"],
             "has no effect on the stacks of one photograph",
         ),
