@@ -18,6 +18,8 @@ from tf_metagan.trained_runs import Run
 SWD = "swd_laplacian"
 ITSELF = "swd_laplacian_of_itself"
 
+_PIXELS_AT_ONCE = 2**18
+
 
 class Subject(NamedTuple):
     """A photograph that is scored.
@@ -68,7 +70,7 @@ def score(
       ValueError: the photograph is too small for the patches.
     """
     root = rng.make_seed(protocol.seed)
-    fakes = model.sample(root, protocol.samples).numpy()
+    fakes = _drawn(model, root, protocol.samples, image.shape)
     rebuilt = model.reconstruct().numpy()[0]
     apart, itself = (
         single_image.patch_swd(
@@ -90,6 +92,20 @@ def score(
             for net in nets
         },
     }
+
+
+def _drawn(model: Any, seed: Any, number: int, shape: Any) -> np.ndarray:
+    """Return what `model.sample` draws, a bounded number of pixels at a time.
+
+    The widest layers of a photograph of 250 pixels take 25 MB for each image.
+    """
+    noises = model.noises(seed, number)
+    at_once = max(1, _PIXELS_AT_ONCE // (shape[0] * shape[1]))
+    parts = [
+        model.render([x[first : first + at_once] for x in noises]).numpy()
+        for first in range(0, number, at_once)
+    ]
+    return np.concatenate(parts)
 
 
 def means(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
