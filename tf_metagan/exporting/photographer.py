@@ -15,7 +15,7 @@ from tf_metagan.exporting.photograph_terms import LEAST_SIDE, Terms
 from tf_metagan.exporting.studio import Studio
 from tf_metagan.types import Vars
 
-_PLAYER = "g"  # that draws
+_JUDGE = "d"  # the one player that has no part in drawing
 
 
 class Photographer(tf.Module):
@@ -36,7 +36,12 @@ class Photographer(tf.Module):
           ValueError: a weight is not finite in the type it is stored in.
         """
         super().__init__(name="photographer")
-        own = Vars(*({_PLAYER: part.get(_PLAYER, {})} for part in vars))
+        own = Vars(
+            *(
+                {p: leaves for p, leaves in part.items() if p != _JUDGE}
+                for part in vars
+            )
+        )
         self.weights, read = stored.keep(own, terms.weights)
         studio = Studio(game, read, terms)
         for name, function in _functions(studio, terms).items():
