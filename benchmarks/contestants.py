@@ -76,10 +76,10 @@ def judging(*, name: str, samples: int, steps: int = 10) -> Callable:
     """
     import tensorflow as tf
 
-    from tf_metagan import assembly
+    from tf_metagan import trained_runs
     from tf_metagan.metrics import critic
 
-    run = assembly.load_pretrained(name)
+    run = trained_runs.load_pretrained(name)
     judge = critic.load(dataset=name)
     config = run.settings.config
     side = config.image_size

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tf_metagan import assembly
+from tf_metagan import assembly, trained_runs
 from tf_metagan.data import base as data
 from tf_metagan.data import prepared
 from tf_metagan.demo_page import strokes
@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, nargs="+", default=[0, 3, 10])
     parser.add_argument("--seed", type=int, default=0)
     words = parser.parse_args(argv)
-    run = assembly.load_pretrained("omniglot")
+    run = trained_runs.load_pretrained("omniglot")
     model = RunModel(run, "omniglot", limits=Limits())
     critic = critics.load(dataset="omniglot")
     columns = {label: i for i, label in enumerate(critic.card.classes)}

@@ -5,8 +5,9 @@ import json
 import os
 import pathlib
 import platform
-import subprocess
 from collections.abc import Callable, Sequence
+
+from tf_metagan import versions
 
 BUSY = 0.1  # share of the cores used by others that a table points out
 
@@ -22,13 +23,17 @@ def machine(cores: int) -> dict[str, object]:
         "system": platform.platform(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("tensorflow", "keras", "torch")},
-        "commit": _commit(),
+        "commit": versions.git_commit(str(pathlib.Path(__file__).parent)),
     }
 
 
 def lines(facts: dict[str, object]) -> list[str]:
     """Return facts as a Markdown list."""
-    return [f"- {name}: {fact}\n" for name, fact in facts.items() if fact]
+    return [
+        f"- {name}: {fact}\n"
+        for name, fact in facts.items()
+        if fact not in (None, "")
+    ]
 
 
 def version(package: str) -> str | None:
@@ -56,12 +61,12 @@ def table(columns: Sequence[tuple[str, Callable]], rows: Sequence) -> str:
 def number(x: float | None) -> str:
     """Return three significant digits.
 
-    >>> number(0.03412), number(1234.5)
-    ('0.0341', '1234')
+    >>> number(0.03412), number(99.97), number(1234.5)
+    ('0.0341', '100', '1234')
     """
     if x is None:
         return ""
-    return f"{x:.0f}" if abs(x) >= 100 else f"{x:#.3g}"
+    return f"{x:.0f}" if abs(x) >= 99.95 else f"{x:#.3g}"
 
 
 def percent(x: float | None) -> str:
@@ -93,14 +98,3 @@ def _processor() -> str:
 def _total_memory_gb() -> float:
     size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return round(size / 2**30, 1)
-
-
-def _commit() -> str | None:
-    done = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=pathlib.Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or None

@@ -4,6 +4,7 @@ A B C A B C: whatever slows the machine down slows them all. What is here
 imports neither TensorFlow nor PyTorch.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -172,8 +173,9 @@ class Worker:
         self.seconds += self.turns[-1]["wall"]
 
     def stop(self) -> None:
-        """End the process."""
-        self._process.stdin.close()
+        """End the process, or bury it where it ended by itself."""
+        with contextlib.suppress(BrokenPipeError):  # a turn it never read
+            self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()
         self._errors.close()

@@ -107,11 +107,11 @@ def prepare(run_name: str, folder: pathlib.Path, request: Request) -> dict:
       {"torch": whether PyTorch can play this run, "half": [{"weights",
       "graph_bytes", "weight_bytes", "mean_difference", "max_difference"}]}.
     """
-    from tf_metagan import assembly, export, serve
+    from tf_metagan import assembly, export, serve, trained_runs
     from tf_metagan.exporting import forms, write
 
     assembly.set_graph_options()
-    run = assembly.load_run(run_name)
+    run = trained_runs.load_run(run_name)
     models = {}
     for weights in WEIGHTS:
         config = export.ExportConfig(weights=weights)
@@ -249,11 +249,11 @@ def _export_step(case, folder, images, request):
 def _library_step(run_name, images, request):
     import tensorflow as tf
 
-    from tf_metagan import assembly
+    from tf_metagan import assembly, trained_runs
     from tf_metagan.core import rng
 
     assembly.set_graph_options()
-    run = assembly.load_run(run_name)
+    run = trained_runs.load_run(run_name)
     support = tf.constant(images)[tf.newaxis]
     steps = tf.constant(request.steps)
 

@@ -10,7 +10,9 @@ more than a tenth, or checkpoints were not removed.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -76,16 +78,30 @@ def watch(process, logdir: pathlib.Path, every: int) -> Iterator[Moment]:
         memory = processes.memory_mb("VmRSS", process.pid)
         if memory is None:
             return
-        found = [x for x in logdir.rglob("*") if x.is_file()]
+        found = sizes(logdir)
         yield Moment(
             step,
             memory,
             1e3 * (now - cpu) / (step - seen),
             len(found),
-            sum(x.suffix == ".index" for x in found),
-            sum(x.stat().st_size for x in found) / 1e6,
+            sum(name.endswith(".index") for name in found),
+            sum(found.values()) / 1e6,
         )
         seen, cpu, due = step, now, step - step % every + every
+
+
+def sizes(folder: pathlib.Path) -> dict[str, int]:
+    """Return {path: bytes} of the files below a folder.
+
+    Those that are removed meanwhile, as old checkpoints are, are left out.
+    """
+    found = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = os.stat(path).st_size
+    return found
 
 
 def _last_step(path: pathlib.Path) -> int:
@@ -168,6 +184,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 moments.append(moment)
         if process.returncode:
             raise RuntimeError(f"training ended with {process.returncode}")
+    if not moments:
+        raise RuntimeError(
+            f"training ended before it was looked at; expected {_PARTS} looks. "
+            "Use a greater --meta_steps."
+        )
     print(facts.table(_COLUMNS, moments))
     wrong = faults(moments)
     print("Not flat: " + "; ".join(wrong) if wrong else "Flat.")

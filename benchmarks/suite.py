@@ -216,10 +216,10 @@ def measure_tasks(*, rounds, cores) -> list[Figure]:
     }
     found = race(cases, rounds=rounds, cores=cores)
     first, *rest = _TASKS
-    return [
-        figure
-        for n in rest
-        for figure in (
+    least = found[first].growth()
+    figures = []
+    for n in rest:
+        figures.append(
             Figure(
                 "Tasks of a meta-step",
                 f"time per task, N = {n} / N = {first}",
@@ -227,16 +227,20 @@ def measure_tasks(*, rounds, cores) -> list[Figure]:
                 "ratio",
                 "lower",
                 found[n].others(),
-            ),
-            Figure(
-                "Tasks of a meta-step",
-                f"peak memory, N = {n} / N = {first}",
-                (found[n].growth() or 1.0) / (found[first].growth() or 1.0),
-                "ratio",
-                "lower",
-            ),
+            )
         )
-    ]
+        peak = found[n].growth()
+        if peak and least:
+            figures.append(
+                Figure(
+                    "Tasks of a meta-step",
+                    f"peak memory, N = {n} / N = {first}",
+                    peak / least,
+                    "ratio",
+                    "lower",
+                )
+            )
+    return figures
 
 
 def measure_rules(*, rounds, cores) -> list[Figure]:

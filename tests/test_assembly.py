@@ -1,23 +1,21 @@
 """From settings to parts."""
 
 import functools
-import json
-import math
 import os
-import shutil
 import types
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests import problems, runs
-from tf_metagan import assembly, registry, settings, training
+from tf_metagan import (
+    assembly,
+    settings,
+    training,
+)
 from tf_metagan.config import Config
 from tf_metagan.core.rollout import Turn
-from tf_metagan.data import base as data
-from tf_metagan.types import Vars
 
 # Runtime.
 
@@ -215,230 +213,6 @@ def test_networks_for_open_channels_are_grey():
         settings.Settings(Config, [(values, True)])
     )
     assert networks["d"].input_shape == (None, 16, 16, 1)
-
-
-# Outer optimisers.
-
-
-def follow(schedule, count):
-    """Return the step sizes that an optimizer takes in its first steps."""
-    weight = keras.Variable(0.0)
-    optimizer = keras.optimizers.SGD(schedule)
-    optimizer.build([weight])
-    sizes = []
-    for _ in range(count):
-        before = float(weight)
-        optimizer.apply([tf.constant(-1.0)])
-        sizes.append(float(weight) - before)
-    return sizes
-
-
-def make_schedule(kind, *, warmup=0, steps=10):
-    return assembly.make_schedule(
-        rate=2.0, outer_schedule=kind, outer_warmup=warmup, meta_steps=steps
-    )
-
-
-@pytest.mark.parametrize(
-    ("kind", "share"),
-    [
-        ("constant", lambda t: 1.0),
-        ("linear", lambda t: 1 - t / 10),
-        ("cosine", lambda t: (1 + math.cos(math.pi * t / 10)) / 2),
-    ],
-)
-def test_schedule_is_its_formula(kind, share):
-    expected = [2.0 * share(t) for t in range(10)]
-    found = follow(make_schedule(kind), 10)
-    # Differences of float32 sums up to 20.
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    # The wrong twin: one step late.
-    late = [2.0 * share(t + 1) for t in range(10)]
-    if kind != "constant":
-        with pytest.raises(AssertionError):
-            np.testing.assert_allclose(found, late, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["constant", "linear", "cosine"])
-def test_warm_up_rises_and_hands_over_at_the_full_rate(kind):
-    found = follow(make_schedule(kind, warmup=3, steps=13), 13)
-    np.testing.assert_allclose(found[:4], [0.5, 1.0, 1.5, 2.0], atol=1e-5)
-    after = follow(make_schedule(kind, steps=10), 10)
-    np.testing.assert_allclose(found[3:], after, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["linear", "cosine"])
-def test_decay_of_the_last_steps(kind):
-    def make(steps, **changes):
-        return assembly.make_schedule(
-            rate=2.0, outer_schedule=kind, meta_steps=steps, **changes
-        )
-
-    short = follow(make(10, outer_warmup=0), 10)
-    late = follow(make(17, outer_warmup=0, outer_decay_steps=10), 17)
-    np.testing.assert_allclose(late, [2.0] * 7 + short, atol=1e-5)
-    warm = follow(make(20, outer_warmup=3, outer_decay_steps=10), 20)
-    np.testing.assert_allclose(warm, [0.5, 1.0, 1.5, *late], atol=1e-5)
-    for wrong, schedule in ((18, kind), (10, "constant")):
-        with pytest.raises(ValueError, match=f"--outer_decay_steps={wrong}"):
-            assembly.make_schedule(
-                rate=2.0,
-                outer_schedule=schedule,
-                outer_decay_steps=wrong,
-                outer_warmup=0,
-                meta_steps=17,
-            )
-
-
-def test_schedule_survives_saving():
-    schedule = make_schedule("cosine", warmup=3, steps=13)
-    stored = json.dumps(keras.optimizers.schedules.serialize(schedule))
-    again = keras.optimizers.schedules.deserialize(json.loads(stored))
-    assert follow(again, 13) == follow(schedule, 13)
-
-
-@pytest.mark.parametrize("name", registry.OUTER_OPTIMIZERS)
-def test_every_outer_optimizer_descends_and_takes_its_settings(name):
-    found = runs.settings(outer_optimizer=name, outer_rate=0.1)
-    optimizer = assembly.make_optimizer(found, 0.1, name="x")
-    weight = keras.Variable([1.0, -2.0])
-    optimizer.build([weight])
-    for _ in range(3):
-        optimizer.apply([tf.constant([0.5, -0.5])])
-    moved = weight.numpy() - [1.0, -2.0]
-    assert moved[0] < 0 < moved[1]
-    taken = {n for n in found.used if n.startswith("outer_")}
-    own = {
-        "sgd": {"outer_momentum"},
-        "rmsprop": {"outer_rho", "outer_momentum", "outer_epsilon"},
-        "lion": {"outer_beta1", "outer_beta2"},
-    }
-    adaptive = {"outer_beta1", "outer_beta2", "outer_epsilon"}
-    shared = {
-        "outer_optimizer",
-        "outer_schedule",
-        "outer_decay_steps",
-        "outer_warmup",
-    }
-    assert taken == shared | own.get(name, adaptive)
-
-
-def test_numbers_of_the_outer_optimizer_are_those_given():
-    numbers = {"outer_beta1": 0.25, "outer_beta2": 0.75, "outer_epsilon": 0.5}
-    found = runs.settings(outer_optimizer="adam", ema=0.9, **numbers)
-    config = assembly.make_optimizer(found, 0.125, name="x").get_config()
-    expected = {
-        "beta_1": 0.25,
-        "beta_2": 0.75,
-        "epsilon": 0.5,
-        "learning_rate": 0.125,
-        "use_ema": True,
-        "ema_momentum": 0.9,
-    }
-    assert {name: config[name] for name in expected} == expected
-    plain = assembly.make_optimizer(runs.settings(), 0.125, name="x")
-    assert plain.use_ema is False
-
-
-def test_learned_rates_have_a_step_size_of_their_own():
-    weights = {"d": {}, "g": {}}
-
-    def rates(inner, **changes):
-        found = runs.settings(outer_rate=0.25, **changes)
-        both = assembly.make_optimizers(
-            found, Vars(weights, {}, inner), tf.distribute.get_strategy()
-        )
-        rates = [
-            {p: float(x.learning_rate) for p, x in table.items()}
-            for table in both
-        ]
-        return *rates, "rates_outer_rate" in found.used
-
-    assert rates({}) == ({"d": 0.25, "g": 0.25}, {}, False)
-    assert rates({"g": {}}) == ({"d": 0.25, "g": 0.25}, {"g": 0.25}, True)
-    chosen = rates({"g": {}}, rates_outer_rate=0.5)
-    assert chosen == ({"d": 0.25, "g": 0.25}, {"g": 0.5}, True)
-
-
-# A run from its folder.
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run that has moved its weights, with moving averages."""
-    folder = str(tmp_path_factory.mktemp("run"))
-    with pytest.MonkeyPatch.context() as patch:
-        runs.keep_runtime(patch)
-        training.train(
-            runs.settings(
-                meta_steps=2,
-                checkpoint_every=1,
-                ema=0.5,
-                penalty="none",
-                algo="reptile",
-                outer_rate=0.01,
-                seed=4,
-                logdir=folder,
-            )
-        )
-    return folder
-
-
-def test_loaded_run_is_the_one_that_was_trained(trained):
-    run = assembly.load_run(trained)
-    assert run.meta_step == 2
-    assert run.settings.config.seed == 4
-    assert run.split.test == (8, 9)
-    weights = runs.variables(trained)
-    before = runs.variables(trained, step=1)
-    for player, leaves in run.vars.params.items():
-        for leaf, tensor in leaves.items():
-            name = f"params.{player}.{leaf}".replace("/", ".")
-            # Keras's average begins with the weights after the first step.
-            mean = 0.5 * before[name] + 0.5 * weights[name]
-            np.testing.assert_allclose(tensor, mean, rtol=1e-6, atol=1e-7)
-    kernel = run.vars.params["g"]["hidden/kernel"]
-    assert not np.array_equal(kernel, weights["params.g.hidden.kernel"])
-
-
-@pytest.mark.parametrize(("last", "share"), [(2, 0.25), (9, 0.25), (1, 0.5)])
-def test_loaded_weights_are_the_mean_of_checkpoints(
-    trained, tmp_path, last, share
-):
-    folder = tmp_path / "run"
-    shutil.copytree(trained, folder)
-    path = folder / "config.json"
-    record = json.loads(path.read_text())
-    record["settings"]["average_checkpoints"] = last
-    path.write_text(json.dumps(record))
-    run = assembly.load_run(str(folder))
-    assert run.meta_step == 2
-    name = "hidden/kernel"
-    first, second = (
-        runs.variables(trained, step=step)[f"params.g.{name.replace('/', '.')}"]
-        for step in (1, 2)
-    )
-    # Moving averages: `first`, and half of each.
-    wanted = (1 - share) * first + share * second
-    found = run.vars.params["g"][name]
-    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)
-    assert not np.allclose(first, second, rtol=1e-4)
-
-
-def test_folder_that_holds_no_run_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"is not the folder of a run"):
-        assembly.load_run(str(tmp_path))
-
-
-def test_run_without_checkpoint_is_refused(tmp_path):
-    toy = runs.settings()
-    toy.save(str(tmp_path), command="tf_metagan.train")
-    split = assembly.make_split(toy, assembly.load_images(toy))
-    data.save_split(split, tmp_path / assembly.SPLIT_FILE)
-    with pytest.raises(
-        FileNotFoundError, match=r"ckpt holds no checkpoint: .*Train longer"
-    ):
-        assembly.load_run(str(tmp_path))
 
 
 # Beginning with another run's weights.

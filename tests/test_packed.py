@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tf_metagan
 from tests import runs
-from tf_metagan import assembly, packed, sampling, training
+from tf_metagan import packed, sampling, trained_runs, training
 from tf_metagan.types import Vars
 
 
@@ -37,7 +37,10 @@ def flat(run):
 
 
 def test_packed_run_is_the_run_in_half_precision(logdir, folder):
-    there, here = assembly.load_run(str(logdir)), assembly.load_run(str(folder))
+    there, here = (
+        trained_runs.load_run(str(logdir)),
+        trained_runs.load_run(str(folder)),
+    )
     assert here.meta_step == there.meta_step == 2
     assert here.split == there.split
     for found, expected in zip(flat(here), flat(there), strict=True):
@@ -81,7 +84,7 @@ def test_bytes_stay_bytes(logdir, tmp_path):
 
 
 def test_whole_precision_can_be_kept(logdir, tmp_path):
-    run = assembly.load_run(str(logdir))
+    run = trained_runs.load_run(str(logdir))
     packed.write(
         str(tmp_path),
         config=str(logdir / "config.json"),
@@ -90,7 +93,7 @@ def test_whole_precision_can_be_kept(logdir, tmp_path):
         meta_step=7,
         half=False,
     )
-    again = assembly.load_run(str(tmp_path))
+    again = trained_runs.load_run(str(tmp_path))
     assert again.meta_step == 7
     for found, expected in zip(flat(again), flat(run), strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -99,7 +102,7 @@ def test_whole_precision_can_be_kept(logdir, tmp_path):
 def test_weights_that_do_not_fit_in_half_precision_are_refused(
     logdir, tmp_path
 ):
-    run = assembly.load_run(str(logdir))
+    run = trained_runs.load_run(str(logdir))
     huge = tf.nest.map_structure(lambda x: x + 1e6, run.vars)
     with pytest.raises(ValueError, match=r"params/d/.* is not finite as float"):
         packed.write(
@@ -127,7 +130,7 @@ def test_damaged_weights_are_refused(folder, tmp_path):
         path.write_bytes(path.read_bytes()[:300])
 
     with pytest.raises(ValueError, match=r"weights.npz cannot be read: .*File"):
-        assembly.load_run(damaged(folder, tmp_path, cut))
+        trained_runs.load_run(damaged(folder, tmp_path, cut))
 
 
 def test_weights_of_other_settings_are_refused(folder, tmp_path):
@@ -138,7 +141,7 @@ def test_weights_of_other_settings_are_refused(folder, tmp_path):
         path.write_text(json.dumps(record))
 
     with pytest.raises(ValueError, match=r"params/d/hidden/kernel.*differ"):
-        assembly.load_run(damaged(folder, tmp_path, widen))
+        trained_runs.load_run(damaged(folder, tmp_path, widen))
 
 
 def test_unknown_name_is_refused():

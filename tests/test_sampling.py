@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import runs
-from tf_metagan import assembly, sampling
+from tf_metagan import sampling, trained_runs
 from tf_metagan.core import rng
 
 
@@ -37,7 +37,7 @@ def latents(vars, seed, n):
 def make_run(**changes):
     """A run with weights 0 of which no meta-step has been done."""
     settings = runs.settings(inner_batch_size=2, **changes)
-    return assembly.Run(settings, Adder(), tf.zeros([16, 16, 1]), 0, None)
+    return trained_runs.Run(settings, Adder(), tf.zeros([16, 16, 1]), 0, None)
 
 
 @pytest.fixture(scope="module")

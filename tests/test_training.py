@@ -348,3 +348,19 @@ def test_own_signal_counts_when_all_know_of_it():
         assert signals.received is None
         assert signals.agree(late=False)
     assert signals.exit_code == cli.EXIT_PREEMPTED
+
+
+@pytest.mark.parametrize(
+    ("strategy", "kind"),
+    [
+        ("one", tf.errors.UnavailableError),
+        ("multiworker", cli.LostWorkerError),
+    ],
+)
+def test_only_a_job_of_several_workers_loses_one(monkeypatch, strategy, kind):
+    def make(settings):
+        raise tf.errors.UnavailableError(None, None, "reset by peer")
+
+    monkeypatch.setattr(assembly, "make_strategy", make)
+    with pytest.raises(kind, match=r"reset by peer|worker of the job is gone"):
+        train(None, strategy=strategy)

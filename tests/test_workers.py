@@ -45,6 +45,7 @@ def test_chief_is_the_first_worker(task, number):
         (environment({**TWO, "ps": ["c:3"]}), "roles .*'ps', 'worker'"),
         (environment({"worker": ["a"]}), r"addresses \['a'\]; expected a list"),
         (environment({"worker": ["a:99999"]}), "a:99999"),
+        (environment({"worker": ["a:²"]}), "addresses .*expected a list"),
         (environment({"worker": "a:1"}), "addresses 'a:1'"),
         (environment({"worker": []}), "at least one worker"),
         (environment({"worker": ["a:1", "a:1"]}), "each address once"),

@@ -15,9 +15,9 @@ _PUBLIC = {
     "Settings": "tf_metagan.settings",
     "TaskBatch": "tf_metagan.types",
     "Vars": "tf_metagan.types",
-    "load_pretrained": "tf_metagan.assembly",
-    "load_run": "tf_metagan.assembly",
-    "pack": "tf_metagan.assembly",
+    "load_pretrained": "tf_metagan.trained_runs",
+    "load_run": "tf_metagan.trained_runs",
+    "pack": "tf_metagan.trained_runs",
     "tasks": "tf_metagan.task_stream",
 }
 _TRAINING = ("MetaGAN", "load_pretrained", "load_run", "pack", "tasks")

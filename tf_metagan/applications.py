@@ -10,13 +10,13 @@ import tensorflow as tf
 from absl import logging
 
 from tf_metagan import assembly, pictures, registry
-from tf_metagan.assembly import Run
 from tf_metagan.core import rng
 from tf_metagan.core.inner import InnerRule
 from tf_metagan.data import base as data
 from tf_metagan.data import picture_files, pixels
 from tf_metagan.evaluation import photographs
 from tf_metagan.gan import finetuning, single_image
+from tf_metagan.trained_runs import Run
 
 _PUBLISHED_WIDTH = 250
 _BLUR = 5.0
@@ -28,7 +28,7 @@ class Photograph(NamedTuple):
 
     Attributes:
       name: of its file.
-      image: [H, W, C] in [-1, 1], in its own aspect.
+      image: [H, W, C] in [-1, 1].
     """
 
     name: str
@@ -72,15 +72,12 @@ def require_any_photograph(run: Run, command: str) -> None:
     Raises:
       ValueError: the run is of that kind.
     """
-    config = run.settings.config
-    white = tf.ones(
-        [config.image_size, config.image_size, config.channels or 3]
-    )
-    if not run.algorithm.game.knows(run.vars, white):
+    if run.algorithm.one_task:
         raise ValueError(
             f"{command} takes runs that model any photograph, got one of "
-            f"--algo={config.algo}, which knows that of its training only. "
-            "Use python -m tf_metagan.apply, or train with --algo=internal."
+            f"--algo={run.settings.config.algo}, which knows that of its "
+            "training only. Use python -m tf_metagan.apply, or train with "
+            "--algo=internal."
         )
 
 
@@ -137,15 +134,19 @@ def loaded_again(
       run: a run that models photographs.
       images: files or folders; those of its data set if there are none.
 
+    Returns:
+      Those that the run can model. Of a run of one photograph that one is
+      "seen", wherever it was loaded from.
+
     Raises:
       OSError: a file or the data set is gone or broken.
       ValueError: the data set is not that of the run.
     """
     if images:
-        paths = picture_files.collect(images)
+        group = "seen" if run.algorithm.one_task else "given"
         found = [
-            photographs.Subject(*_load_one(run, path), "given")
-            for path in paths
+            photographs.Subject(*_load_one(run, path), group)
+            for path in picture_files.collect(images)
         ]
     else:
         found = _data_of(run)
@@ -167,12 +168,16 @@ def _data_of(run: Run) -> list[photographs.Subject]:
 
 
 def _load_one(run: Run, path: Path) -> Photograph:
+    """Load a photograph in its own aspect; the only one in that of training.
+
+    Noise of another height is not the z* that stands for the photograph.
+    """
     config = run.settings.config
     fitted = pixels.fit_width(
         picture_files.open_plain(path),
         image_size=config.image_size,
         channels=config.channels or 3,
-        aspects=None,
+        aspects=pixels.ASPECTS if run.algorithm.one_task else None,
     )
     return Photograph(path.name, data.to_range(fitted))
 

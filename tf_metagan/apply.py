@@ -154,14 +154,14 @@ def main(settings: Settings[ApplyConfig]) -> int:
     """Draw; TensorFlow is imported here."""
     from absl import logging
 
-    from tf_metagan import applications, assembly, sampling
+    from tf_metagan import applications, assembly, sampling, trained_runs
 
     for name in vars(settings.config):
         settings.take(name)
     config = settings.config
     _check(config)
     assembly.set_graph_options()
-    run = assembly.load_run(config.run)
+    run = trained_runs.load_run(config.run)
     applications.require_photographs(run, "tf_metagan.apply")
     (given,) = applications.load(run, [config.image])
     if config.task in _INJECTED:

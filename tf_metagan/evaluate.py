@@ -218,7 +218,7 @@ def build(config: EvaluateConfig) -> Any:
       OSError: the run, its data or the critic cannot be read.
       ValueError: they do not fit together.
     """
-    from tf_metagan import assembly, serve
+    from tf_metagan import assembly, serve, trained_runs
     from tf_metagan import settings as settings_lib
     from tf_metagan.config import Config
     from tf_metagan.data import base as data
@@ -236,8 +236,8 @@ def build(config: EvaluateConfig) -> Any:
         stored, split = exported.training_of(model)
         judged: Any = exported.ExportedSubject(model)
     else:
-        run = assembly.load_run(config.run)
-        assembly.require_steps(run, "tf_metagan.evaluate")
+        run = trained_runs.load_run(config.run)
+        trained_runs.require_steps(run, "tf_metagan.evaluate")
         stored, split = run.settings, run.split
         judged = subject.of_run(run, config.run)
     values = dataclasses.asdict(stored.config)

@@ -102,7 +102,7 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
     """Evaluate; TensorFlow is imported here, so that --help is instant."""
     from absl import logging
 
-    from tf_metagan import applications, assembly, versions
+    from tf_metagan import applications, assembly, trained_runs, versions
     from tf_metagan.data import atomic
     from tf_metagan.evaluation import photographs, store
 
@@ -116,7 +116,7 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
             "--run=runs/places"
         )
     assembly.set_graph_options()
-    runs = {folder: assembly.load_run(folder) for folder in config.run}
+    runs = {folder: trained_runs.load_run(folder) for folder in config.run}
     for run in runs.values():
         applications.require_photographs(run, "tf_metagan.evaluate_photographs")
     subjects = _subjects(config, runs)

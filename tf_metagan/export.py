@@ -145,7 +145,7 @@ class ExportConfig:
 
 def main(settings: Settings[ExportConfig]) -> int:
     """Export; TensorFlow is imported here, so that --help is instant."""
-    from tf_metagan import assembly
+    from tf_metagan import assembly, trained_runs
     from tf_metagan.exporting import examples, forms, write
 
     config = settings.config
@@ -159,7 +159,7 @@ def main(settings: Settings[ExportConfig]) -> int:
             "--output=export/models/demo"
         )
     assembly.set_graph_options()
-    run = assembly.load_run(config.run)
+    run = trained_runs.load_run(config.run)
     form = forms.of(run)
     for name in form.asked:
         settings.take(name)

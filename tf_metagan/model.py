@@ -15,6 +15,7 @@ from tf_metagan import (
     config,
     fields,
     model_checks,
+    outer_optimizers,
     python_errors,
     registry,
     sampling,
@@ -118,7 +119,7 @@ class MetaGAN(keras.Model):
             model_checks.check_phases(self._rule, algorithm)
             drawn = self._rule.init(self._settings.take("seed"))
             taken = {"meta_steps", *self._settings.used}
-            assembly.make_optimizers(
+            outer_optimizers.make_optimizers(
                 self._settings,
                 drawn,
                 strategy,
@@ -257,7 +258,7 @@ class MetaGAN(keras.Model):
     def _compile(self, chosen: dict, **options) -> None:
         strategy = self.distribute_strategy
         vars = self._variables_of_players()
-        made = assembly.make_optimizers(
+        made = outer_optimizers.make_optimizers(
             self._settings, vars, strategy, classical=self._rule.classical
         )
         kinds = ("{}_optimizer", "{}_rate_optimizer")

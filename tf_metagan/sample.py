@@ -72,7 +72,7 @@ def main(settings: Settings[SampleConfig]) -> int:
     """Adapt and draw; TensorFlow is imported here."""
     from absl import logging
 
-    from tf_metagan import assembly, sampling
+    from tf_metagan import assembly, sampling, trained_runs
 
     for name in vars(settings.config):
         settings.take(name)
@@ -85,7 +85,7 @@ def main(settings: Settings[SampleConfig]) -> int:
             "--images=my_images"
         )
     assembly.set_graph_options()
-    run = assembly.load_run(config.run)
+    run = trained_runs.load_run(config.run)
     if run.algorithm.game.model is not None:
         return _sample_photographs(settings, run)
     support = sampling.load_support(run, config.images, invert=config.invert)

@@ -8,10 +8,10 @@ import PIL.Image
 import tensorflow as tf
 
 from tf_metagan import pictures
-from tf_metagan.assembly import Run
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
 from tf_metagan.data import picture_files
+from tf_metagan.trained_runs import Run
 from tf_metagan.types import Vars
 
 _ADAPT, _SAMPLE, _BATCHES = range(3)

@@ -3,6 +3,7 @@
 `train` reads from top to bottom: data, algorithm, learner, run folder, loop.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -13,7 +14,15 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_metagan import assembly, cli, panel, replay, report, workers
+from tf_metagan import (
+    assembly,
+    cli,
+    panel,
+    replay,
+    report,
+    trained_runs,
+    workers,
+)
 from tf_metagan import learner as learners
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config, new_logdir
@@ -86,7 +95,8 @@ def train(settings: Settings[Config]) -> int:
     """
     settings = assembly.with_algorithm_defaults(settings)
     assembly.configure_runtime(settings)
-    with workers.noticing_losses():
+    several = settings.config.strategy == "multiworker"
+    with workers.noticing_losses() if several else contextlib.nullcontext():
         strategy = assembly.make_strategy(settings)
         return _train(settings, strategy, workers.Team(strategy))
 
@@ -137,7 +147,7 @@ def _train(
         algorithm,
         strategy,
         split=split,
-        start=assembly.load_run(begun).vars if begun else None,
+        start=trained_runs.load_run(begun).vars if begun else None,
         stock=draw_stock(settings, images, split, algorithm.game.stocks),
     )
     for name in (*_OWN, "meta_steps"):
@@ -331,6 +341,12 @@ def check_tasks(config: Config, algorithm, split: data.Split) -> None:
             f"{len(split.train)} to train on. Use --image=FILE, or "
             "--train_classes=NUMBER for one of a data set."
         )
+    for name in ("rotate_classes", "mirror_classes"):
+        if getattr(config, name):
+            raise ValueError(
+                f"--{name} makes several photographs of one, but "
+                f"--algo={config.algo} models one. Leave it out."
+            )
     if config.meta_batch > 1:
         raise ValueError(
             f"--meta_batch={config.meta_batch} asks for several photographs in "

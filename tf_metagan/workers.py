@@ -102,7 +102,7 @@ def _is_address(text: object) -> bool:
     if not isinstance(text, str):
         return False
     host, _, port = text.rpartition(":")
-    return bool(host) and port.isdigit() and 0 < int(port) < 2**16
+    return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
 
 
 def _refusal(came: str, expected: str) -> ValueError:

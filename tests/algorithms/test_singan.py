@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import photographs as small
 from tests import problems
 from tests.algorithms.test_internal import equal, heads, make_learner
-from tf_metagan import assembly
+from tf_metagan import assembly, schedules
 
 STEPS = 6  # two for each of three scales
 MOVES = 3
@@ -114,7 +114,7 @@ def test_resuming_in_any_phase_gives_the_same_bits(run, start):
 
 def test_step_size_drops_by_meta_steps_and_not_by_moves():
     drop = keras.optimizers.schedules.PiecewiseConstantDecay([7], [1.0, 0.1])
-    slow = assembly.Slowed(drop, MOVES)
+    slow = schedules.Slowed(drop, MOVES)
     found = [float(slow(i)) for i in range(10 * MOVES)]
     assert found == pytest.approx([1.0] * 8 * MOVES + [0.1] * 2 * MOVES)
     stored = keras.optimizers.schedules.serialize(slow)

@@ -15,7 +15,7 @@ from benchmarks import (
     serving_report,
 )
 from benchmarks.serving_contestants import Case, Request
-from tf_metagan import assembly, serve
+from tf_metagan import serve, trained_runs
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="pip install torch"
@@ -101,9 +101,9 @@ def test_contestants_answer(prepared):
 
 
 def test_games_that_torch_does_not_play_are_known():
-    config = assembly.load_run("pretrained:omniglot").settings.config
+    config = trained_runs.load_run("pretrained:omniglot").settings.config
     assert not serving_contestants._is_playable(config, Request())
-    config = assembly.load_run("pretrained:mnist").settings.config
+    config = trained_runs.load_run("pretrained:mnist").settings.config
     assert serving_contestants._is_playable(config, Request())
     assert not serving_contestants._is_playable(config, Request(images=17))
 

@@ -10,6 +10,7 @@ from benchmarks import (
     facts,
     figures,
     meta_step,
+    processes,
     soak,
     streaming,
     suite,
@@ -182,6 +183,31 @@ def check_schema(report):
         assert 0.0 <= each["busy"] <= 1.0
 
 
+def test_memory_that_is_unknown_is_left_out(fake, monkeypatch):
+    def names():
+        found = suite.measure_tasks(rounds=1, cores=1)
+        return {x.name.partition(",")[0] for x in found}
+
+    assert names() == {"time per task", "peak memory"}
+    monkeypatch.setattr(Fake, "growth", lambda self: None)
+    assert names() == {"time per task"}
+
+
+def test_idle_machine_is_a_fact():
+    lines = facts.lines({"load_at_start": 0.0, "torch": None, "processor": ""})
+    assert lines == ["- load_at_start: 0.0\n"]
+
+
+def test_contestant_that_ended_by_itself_is_told_and_stopped():
+    """`json.tool` knows none of the words of a contestant."""
+    worker = processes.Worker("x", "json.tool", [], cores=1, environment={})
+    worker._process.wait()
+    with pytest.raises(RuntimeError, match="process of x ended with code 2"):
+        worker.turn()
+    worker.stop()
+    assert worker._errors.closed
+
+
 @pytest.mark.parametrize("torch", ["9.9", None])
 def test_report_has_every_figure_in_its_schema(
     fake, monkeypatch, tmp_path, capsys, torch
@@ -267,6 +293,15 @@ def test_soak_finds_what_is_not_flat():
     assert slow.startswith("time grew")
     (many,) = soak.faults(moments(checkpoints=9))
     assert many.startswith("9 checkpoints")
+
+
+def test_soak_counts_files_that_others_remove(tmp_path):
+    (tmp_path / "ckpt").mkdir()
+    (tmp_path / "ckpt/ckpt-1.index").write_bytes(b"123")
+    gone = tmp_path / "ckpt/ckpt-0.index"
+    gone.symlink_to(tmp_path / "nothing")  # listed, and not there
+    found = soak.sizes(tmp_path)
+    assert found == {str(tmp_path / "ckpt/ckpt-1.index"): 3}
 
 
 def test_streaming_writes_classes_of_different_pictures(tmp_path):

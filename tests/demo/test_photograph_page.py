@@ -55,6 +55,16 @@ def url():
 
 
 @pytest.fixture(scope="module")
+def narrow_url():
+    """A model that draws four images at most."""
+    model = PhotographRun(exports.photograph_run(), "toy")
+    few = model.card.limits._replace(samples=4)
+    model.card = model.card._replace(limits=few, samples=4)
+    with routes.serving(model, None) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
 def window(tmp_path_factory):
     downloads = tmp_path_factory.mktemp("downloads")
     with browser.opened(downloads=downloads) as driver:
@@ -165,6 +175,17 @@ def test_keyboard_picks_a_landscape_and_saves(page):
     assert (len(names), tile.size, sheet.size) == (16, (24, 18), (192, 36))
     tenth = sheet.crop((24, 18, 48, 36)).convert("RGB")
     np.testing.assert_array_equal(tenth, tile.convert("RGB"))
+
+
+def test_model_of_few_samples_and_a_photograph_taken_away(
+    window, narrow_url, files
+):
+    load(window, narrow_url)
+    assert finish(window, lambda: give(window, "image", files[0])) == "done"
+    assert "4 images of 24 × 18 pixels" in browser.text(window, "status")
+    window.find_element(By.CSS_SELECTOR, "#image .remove").click()
+    assert browser.text(window, "status") == "There is no photograph."
+    assert faults(window) == []
 
 
 def test_what_is_wrong_is_a_sentence(page, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests import runs
-from tf_metagan import assembly, cli, evaluate
+from tf_metagan import cli, evaluate, trained_runs
 from tf_metagan.evaluation import subject
 
 GLYPHS = runs.flags(**runs.GLYPHS, image_size=16, channels=1)
@@ -86,7 +86,7 @@ def test_process_leaves_results_and_changes_nothing_else(trained, evaluated):
     }
     assert {name: after[name] for name in before} == before
     results = json.loads((folder / "results.json").read_text())
-    run = assembly.load_run(trained.logdir)
+    run = trained_runs.load_run(trained.logdir)
     assert results["subject"]["weights"] == subject.weights_hash(run.vars)
     assert results["subject"]["meta_step"] == run.meta_step
     assert results["test_classes"] == list(run.split.test)

@@ -8,7 +8,14 @@ import pytest
 from absl import logging
 
 from tests import runs
-from tf_metagan import assembly, cli, evaluate, export, sampling, serve
+from tf_metagan import (
+    cli,
+    evaluate,
+    export,
+    sampling,
+    serve,
+    trained_runs,
+)
 from tf_metagan.core import rng
 
 SMALL = ("--tasks=2", "--samples=8", "--curve_tasks=1", "--curve_samples=4")
@@ -45,7 +52,7 @@ def test_command_writes_a_version_and_nothing_else(exported):
 
 
 def test_export_answers_as_sampling_does(exported, whole):
-    run = assembly.load_run(whole.logdir)
+    run = trained_runs.load_run(whole.logdir)
     support = np.random.default_rng(0).uniform(-1, 1, [4, 16, 16, 1])
     support = support.astype(np.float32)
     expected = sampling.draw(run, support, num_samples=10, seed=3)

@@ -11,13 +11,13 @@ from tests import runs
 from tf_metagan import (
     applications,
     apply,
-    assembly,
     cli,
     evaluate,
     export,
     sample,
     serve,
     train,
+    trained_runs,
     training,
 )
 from tf_metagan.data import landscapes
@@ -164,7 +164,7 @@ def test_commands_for_images_of_a_class_say_where_to_go(here, folder, run):
 
 def test_packed_and_exported_run_draws_as_the_run(here, folder, run):
     packed = folder / "packed"
-    assembly.pack(str(run), str(packed))
+    trained_runs.pack(str(run), str(packed))
     code, _, err = here(
         export.COMMAND,
         f"--run={packed}",
@@ -179,11 +179,11 @@ def test_packed_and_exported_run_draws_as_the_run(here, folder, run):
         folder / "model" / "1" / "README.md"
     ).read_text(encoding="utf-8")
     (given,) = applications.load(
-        assembly.load_run(str(run)), [f"{folder}/photographs/1.png"]
+        trained_runs.load_run(str(run)), [f"{folder}/photographs/1.png"]
     )
     images = [
         applications.model_of(
-            assembly.load_run(str(source)), given.image
+            trained_runs.load_run(str(source)), given.image
         ).reconstruct()[0]
         for source in (run, packed)
     ]
@@ -311,11 +311,11 @@ def test_checkpoints_of_different_scales_have_no_mean(folder, run):
     with pytest.raises(
         ValueError, match=r"mean of ckpt-1, ckpt-2, ckpt-3, .*checkpoints=2, or"
     ):
-        assembly.load_run(str(copy))
+        trained_runs.load_run(str(copy))
 
 
 def test_interpolation_ends_at_both_models(folder, run):
-    loaded = assembly.load_run(str(run))
+    loaded = trained_runs.load_run(str(run))
     first, _, second = applications.load(
         loaded, [str(folder / "photographs" / f"{i}.png") for i in (0, 1, 2)]
     )
@@ -338,7 +338,7 @@ def test_interpolation_ends_at_both_models(folder, run):
 
 def test_interpolated_weights_are_those_of_interpolated_embeddings(run):
     """With one linear head per tensor."""
-    loaded = assembly.load_run(str(run))
+    loaded = trained_runs.load_run(str(run))
     weights = loaded.vars.params["g"]
     generator = np.random.default_rng(0)
     a, b = generator.normal(size=[2, 1, 4]).astype("float32")

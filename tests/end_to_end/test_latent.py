@@ -5,7 +5,16 @@ import pytest
 import tensorflow as tf
 
 from tests import runs
-from tf_metagan import assembly, cli, export, sampling, serve, train, training
+from tf_metagan import (
+    assembly,
+    cli,
+    export,
+    sampling,
+    serve,
+    train,
+    trained_runs,
+    training,
+)
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
 from tf_metagan.evaluation import subject
@@ -84,7 +93,7 @@ def test_export_answers_as_sampling_does(here, folder, trained):
     words = f"--run={logdir}", f"--output={folder / 'model'}"
     code, _, err = here(export.COMMAND, *words)
     assert code == cli.EXIT_OK, err
-    run = assembly.load_run(logdir)
+    run = trained_runs.load_run(logdir)
     draw = np.random.default_rng(0)
     support = draw.uniform(-1, 1, [3, 16, 16, 1]).astype(np.float32)
     found = serve.load(str(folder / "model")).adapt_and_sample(
@@ -99,7 +108,7 @@ def test_export_answers_as_sampling_does(here, folder, trained):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_adaptation_leaves_the_run_as_it_was(trained, family):
     logdir = str(trained(family))
-    run = assembly.load_run(logdir)
+    run = trained_runs.load_run(logdir)
     judged = subject.of_run(run, logdir)
     before = judged.facts["weights"]
     draw = np.random.default_rng(1)

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from tests import runs
-from tf_metagan import assembly, cli, sample, sampling
+from tf_metagan import cli, sample, sampling, trained_runs
 from tf_metagan.core import rng
 
 
@@ -71,7 +71,7 @@ def test_equal_seeds_draw_equal_bytes(from_process, draw):
 
 
 def test_no_steps_draw_from_the_prior(whole, images, draw, tmp_path):
-    run = assembly.load_run(whole.logdir)
+    run = trained_runs.load_run(whole.logdir)
     prior = run.algorithm.game.sample(
         run.vars, rng.fold(rng.make_seed(7), sampling._SAMPLE, 0), 256
     )

@@ -10,12 +10,12 @@ from tests import runs
 from tests.end_to_end.test_internal import asked
 from tf_metagan import (
     apply,
-    assembly,
     cli,
     demo,
     evaluate_photographs,
     sample,
     train,
+    trained_runs,
 )
 from tf_metagan.data import landscapes
 from tf_metagan.exporting import forms
@@ -84,7 +84,7 @@ def test_applications(here, folder, run, task):
 def test_it_is_not_exported_and_has_no_page(run):
     sentence = "takes runs that model any photograph, got one of --algo=singan"
     with pytest.raises(ValueError, match=f"export {sentence}"):
-        forms.of(assembly.load_run(str(run)))
+        forms.of(trained_runs.load_run(str(run)))
     with pytest.raises(ValueError, match=f"demo {sentence}"):
         demo.load(str(run))
 
@@ -109,6 +109,10 @@ def test_another_photograph_is_refused(here, folder, run, command):
         (
             ["--image=FOLDER/0.png", "--meta_batch=2"],
             "--meta_batch=2 asks for several photographs",
+        ),
+        (
+            ["--image=FOLDER/0.png", "--mirror_classes"],
+            "--mirror_classes makes several photographs of one",
         ),
         (
             ["--image=FOLDER/0.png", "--precision=mixed_bfloat16"],

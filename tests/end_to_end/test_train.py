@@ -21,6 +21,7 @@ from tf_metagan import (
     report,
     settings,
     train,
+    trained_runs,
     training,
 )
 from tf_metagan.config import Config
@@ -567,7 +568,7 @@ def test_reptile_learns_every_weight_with_two_critic_steps(variant, whole):
 
 def test_scratch_learns_nothing(variant):
     folder = variant(algo="scratch")
-    loaded = assembly.load_run(str(folder))
+    loaded = trained_runs.load_run(str(folder))
     assert loaded.meta_step == 0
     for player, leaves in loaded.algorithm.init(0).params.items():
         for leaf, value in leaves.items():
@@ -588,7 +589,7 @@ def test_moving_average_and_carried_statistics(variant, whole):
     folder = variant(ema=0.5, inner_statistics="carried")
     # The average begins at the weights of the first meta-step and takes half
     # of what is new.
-    loaded = assembly.load_run(str(folder))
+    loaded = trained_runs.load_run(str(folder))
     averaged = loaded.vars.params["g"]["hidden/kernel"]
     name = "params.g.hidden.kernel"
     before = runs.variables(folder, step=1)[name]

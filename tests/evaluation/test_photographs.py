@@ -1,12 +1,16 @@
 """Scores and costs of models of photographs."""
 
 import json
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import photographs as small
+from tests.gan.test_singan import shaken
 from tests.metrics.test_single_image import photograph
+from tf_metagan.core import rng
 from tf_metagan.evaluation import photographs
 
 PROTOCOL = photographs.Protocol(samples=3, levels=3, seed=0)
@@ -18,9 +22,12 @@ class Copier:
     def __init__(self, image, wrong=0.0):
         self.image = tf.constant(image) - wrong
 
-    def sample(self, seed, n):
+    def noises(self, seed, n):
         del seed
-        return tf.stack([self.image] * n)
+        return [tf.zeros([n, 1, 1, 3])]
+
+    def render(self, noises):
+        return tf.stack([self.image] * len(noises[0]))
 
     def reconstruct(self):
         return self.image[tf.newaxis] + 0.01
@@ -41,18 +48,45 @@ def test_scores_of_a_copier_and_of_a_worse_one():
     assert photographs.score(Copier(image), image, PROTOCOL) == good
 
 
-def test_every_start_of_a_run_counts(tmp_path):
-    lines = [
-        {"run": "train", "seconds": 5.0},
-        {"run": "train", "seconds": 9.0},
-        {"run": "eval", "seconds": 99.0},
-        {"run": "train", "seconds": 2.0},
-        {"run": "train", "seconds": 4.0},
-    ]
-    assert photographs.training_seconds(str(tmp_path)) is None
-    path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(json.dumps(x) + "\n" for x in lines))
-    assert photographs.training_seconds(str(tmp_path)) == 13.0
+def test_samples_are_drawn_a_few_at_a_time(monkeypatch):
+    game = small.singan(dtype="float32")
+    vars = shaken(small.at_scale(game, 2))
+    vars = tf.nest.map_structure(
+        lambda x: tf.cast(x, "float32") if x.dtype.is_floating else x, vars
+    )
+    image = small.photographs(small.tasks(1, dtype="float32"))[0]
+    model = game.model(game.remember(vars, image[tf.newaxis, tf.newaxis]))
+    seed = rng.make_seed(0)
+    sizes = []
+
+    class Watched:
+        noises = staticmethod(model.noises)
+
+        def render(self, noises):
+            sizes.append(len(noises[0]))
+            return model.render(noises)
+
+    pixels = 2 * image.shape[0] * image.shape[1]
+    monkeypatch.setattr(photographs, "_PIXELS_AT_ONCE", pixels)
+    found = photographs._drawn(Watched(), seed, 5, image.shape)
+    assert sizes == [2, 2, 1]
+    np.testing.assert_allclose(found, model.sample(seed, 5), atol=1e-5)
+
+
+def test_cost_is_of_all_starts_even_after_a_cut_line(tmp_path):
+    run = types.SimpleNamespace(
+        split=types.SimpleNamespace(train=(4, 7)), meta_step=40
+    )
+    cost = photographs.cost(run, str(tmp_path))
+    assert cost["training_seconds"] is None
+    assert cost["training_seconds_per_photograph"] is None
+    lines = [{"run": "train", "seconds": x} for x in (5.0, 9.0, 2.0, 4.0)]
+    text = "".join(json.dumps(x) + "\n" for x in lines)
+    (tmp_path / "metrics.jsonl").write_text(text + '{"run": "tra')
+    cost = photographs.cost(run, str(tmp_path))
+    assert cost["training_seconds"] == 13.0
+    assert cost["training_seconds_per_photograph"] == 6.5
+    assert cost["training_photographs"] == 2
 
 
 def row(name, group, value):

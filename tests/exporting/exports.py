@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tests import runs
-from tf_metagan import assembly, serve
+from tf_metagan import assembly, serve, trained_runs
 from tf_metagan.data import base as data
 from tf_metagan.exporting import (
     form,
@@ -36,18 +36,18 @@ EXEMPLAR = {
 class Export(NamedTuple):
     """An exported run, and the run."""
 
-    run: assembly.Run
+    run: trained_runs.Run
     terms: Terms
     folder: pathlib.Path
     model: serve.Model
 
 
-def toy_run(**changes) -> assembly.Run:
+def toy_run(**changes) -> trained_runs.Run:
     """Return a run of freshly drawn toy weights."""
     settings = assembly.with_algorithm_defaults(runs.settings(**changes))
     algorithm = assembly.make_algorithm(settings)
     split = data.Split("glyphs", 0, (0, 1, 2), (3, 4), "none")
-    return assembly.Run(settings, algorithm, algorithm.init(3), 7, split)
+    return trained_runs.Run(settings, algorithm, algorithm.init(3), 7, split)
 
 
 def export(run, base, **changes) -> Export:
@@ -91,7 +91,7 @@ PHOTOGRAPHS = {
 }
 
 
-def photograph_run(**changes) -> assembly.Run:
+def photograph_run(**changes) -> trained_runs.Run:
     """Return a run of internal learning, freshly drawn, of three scales."""
     run = toy_run(**{**PHOTOGRAPHS, **changes})
     vars = run.vars

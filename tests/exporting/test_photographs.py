@@ -11,6 +11,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
+from tests.exporting import exports
 from tests.exporting.test_files import written
 from tf_metagan import applications, serve
 from tf_metagan.core import rng
@@ -19,6 +20,8 @@ from tf_metagan.data import landscapes, pixels
 from tf_metagan.evaluation import exported
 from tf_metagan.evaluation.protocol import Protocol
 from tf_metagan.exporting import audit, fitting, golden, stored
+from tf_metagan.exporting import photographs as photograph_exports
+from tf_metagan.exporting.photograph_terms import Defaults, Limits
 from tf_metagan.gan import pyramid
 from tf_metagan.serving import model as model_lib
 from tf_metagan.serving.session import Session
@@ -127,6 +130,19 @@ def test_samples_are_those_of_the_run(photographs):
         photographs.model.sample(image, num_samples=2, seed=SEED),
         model.sample(SEED, 2),
     )
+
+
+@pytest.mark.parametrize("kind", ["shared_embedding", "shared_d"])
+def test_all_that_makes_a_generator_is_exported(kind):
+    run = exports.photograph_run(hypernetworks=kind)
+    terms = photograph_exports.terms_of(run, Limits(), Defaults(2))
+    module = photograph_exports.Photographs().module(run, terms)
+    image = landscape()
+    model = applications.model_of(run, image)
+    found = module.reconstruct(tf.constant(image))["reconstruction"]
+    close(found, model.reconstruct()[0])
+    players = {x.name.split("/")[1] for x in module.weights}
+    assert players == set(run.vars.params) - {"d"}
 
 
 def test_reconstruction_is_that_of_the_run(photographs):

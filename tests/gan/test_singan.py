@@ -223,6 +223,38 @@ def test_samples_are_of_the_model_and_not_of_what_is_given():
     assert game.sample(high, seed, 1).shape == (1, 30, 24, 3)
 
 
+def test_layout_in_another_size_is_that_of_the_photograph():
+    game = small.singan(noise_amplitude="constant")
+    vars = shaken(small.at_scale(game, 2))
+    model = game.model(game.remember(vars, small.tasks(1).support[0]))
+    size, seed = (30, 52), rng.make_seed(3)
+    wide = model.resized(size)
+    assert wide.resized((18, 24)).sizes == model.sizes
+
+    def drawn(random_from):
+        return wide.sample(seed, 2, random_from=random_from)
+
+    stages = model.nets.stages(model.weights, model.sizes, model.rests())
+    still = tf.clip_by_value(resampling.resize(stages[-1][0], size), -1, 1)
+    np.testing.assert_allclose(drawn(3)[:1], still, atol=1e-9)
+    np.testing.assert_allclose(drawn(3)[1:], still, atol=1e-9)
+    # One scale with noise, drawn from what is kept of the scale below.
+    below = resampling.resize(stages[1], wide.sizes[1])
+    noise = wide.noise(seed, 2, 2)[tf.newaxis]
+    last = model.nets.refine(model.weights[2], below, wide.sizes[2], noise)
+    expected = tf.clip_by_value(last[0], -1, 1)
+    np.testing.assert_allclose(drawn(2), expected, atol=1e-9)
+    # z* drawn in the other size is no photograph.
+    other = wide.render(wide.rests())
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(drawn(3)[:1], other, atol=0.05)
+    # In its own size all is as before.
+    own = model.resized((18, 24)).sample(seed, 2, random_from=1)
+    np.testing.assert_allclose(
+        own, model.sample(seed, 2, random_from=1), atol=1e-9
+    )
+
+
 def test_the_photograph_is_known_again():
     game = small.singan()
     vars = game.init(0)

@@ -49,6 +49,20 @@ def test_patch_swd_refuses_levels_without_patches():
         single_image.patch_swd(image, image[np.newaxis], levels=4)
 
 
+def test_levels_of_odd_sizes_are_rounded_up():
+    image = photograph()[:27]  # 27, 14 and 7 rows
+    assert [x.shape[1] for x in single_image.laplacian(image[None], 3)] == [
+        27,
+        14,
+        7,
+    ]
+    options = {"patches": 50, "projections": 8}
+    found = single_image.patch_swd(image, image[None], **options)
+    assert len(found) == 3
+    with pytest.raises(ValueError, match="4 pixels on level 4"):
+        single_image.patch_swd(image, image[None], levels=4)
+
+
 def test_pixel_diversity_by_hand():
     real = np.zeros([2, 2, 1])
     real[0] = 1.0  # deviation 1/2
@@ -58,6 +72,10 @@ def test_pixel_diversity_by_hand():
     assert single_image.pixel_diversity(same, real) == 0.0
     with pytest.raises(ValueError, match="1 samples"):
         single_image.pixel_diversity(fakes[:1], real)
+    grey = np.full([7, 7, 3], 0.1)  # whose deviation is 1e-17 by rounding
+    assert grey.std() > 0.0
+    with pytest.raises(ValueError, match="contrast 0 tell no diversity"):
+        single_image.pixel_diversity(np.stack([grey, -grey]), grey)
 
 
 def test_psnr_by_hand():

@@ -1,7 +1,9 @@
 """Clients answer as the model in this program, by either protocol."""
 
+import io
 import subprocess
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -115,6 +117,17 @@ def test_time_limit_is_kept_and_the_next_request_answered(server):
 def test_absent_server_is_said(scheme):
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9"):
         serve.connect(f"{scheme}://127.0.0.1:9", "toy", seconds=5)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>", b'{"status": "ok"}', b"[1]", b'{"metadata": null}']
+)
+def test_server_of_something_else_is_said(body, monkeypatch):
+    monkeypatch.setattr(
+        urllib.request, "urlopen", lambda *_, **__: io.BytesIO(body)
+    )
+    with pytest.raises(ConnectionError, match="does not speak TensorFlow"):
+        serve.connect("http://127.0.0.1:9", "toy")
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1:8501", "grpc://", "ftp://x"])

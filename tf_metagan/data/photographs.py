@@ -6,9 +6,6 @@ import numpy as np
 
 from tf_metagan.data import base, picture_files, pixels
 
-ASPECTS = (1 / 2, 2 / 3, 3 / 4, 1, 4 / 3, 3 / 2, 2)
-"""Heights of a photograph of width 1; a batch is of one of them."""
-
 _PATCH = 11
 
 
@@ -49,7 +46,7 @@ def load(
             picture_files.open_plain(path),
             image_size=image_size,
             channels=channels or 3,
-            aspects=ASPECTS,
+            aspects=pixels.ASPECTS,
         )
         for path in paths
     ]

@@ -3,6 +3,9 @@
 import numpy as np
 from PIL import Image
 
+ASPECTS = (1 / 2, 2 / 3, 3 / 4, 1, 4 / 3, 3 / 2, 2)
+"""Heights of photographs of width 1; a batch is of one of them."""
+
 _MODE = {1: "L", 3: "RGB"}
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_metagan import applications, assembly
+from tf_metagan import applications, trained_runs
 from tf_metagan.data import base as data
 from tf_metagan.demo_page.model import check_time
 from tf_metagan.exporting import photograph_terms, photographs
@@ -172,7 +172,7 @@ class PhotographRun(PhotographModel):
     The time is looked at between its two requests.
     """
 
-    def __init__(self, run: assembly.Run, name: str):
+    def __init__(self, run: trained_runs.Run, name: str):
         """Take a run that models photographs, and its name for people."""
         limits = Limits()
         terms = photographs.terms_of(

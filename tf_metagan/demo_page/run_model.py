@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_metagan import assembly, sampling
+from tf_metagan import assembly, sampling, trained_runs
 from tf_metagan import settings as settings_lib
 from tf_metagan.algorithms import base as algorithms
 from tf_metagan.config import Config
@@ -38,11 +38,11 @@ class RunModel(Model):
     steps. Drawings are those of `sampling.draw` with the same seed.
     """
 
-    def __init__(self, run: assembly.Run, name: str, *, limits: Limits):
+    def __init__(self, run: trained_runs.Run, name: str, *, limits: Limits):
         """Take a run.
 
         Args:
-          run: from `assembly.load_run`.
+          run: from `trained_runs.load_run`.
           name: for people.
           limits: of a request.
         """
@@ -289,13 +289,13 @@ def _takes_plain_steps(algorithm: Any) -> bool:
     return type(algorithm).adapt is algorithms.Algorithm.adapt
 
 
-def _sees_images(run: assembly.Run, shape: tuple[int, int, int]) -> bool:
+def _sees_images(run: trained_runs.Run, shape: tuple[int, int, int]) -> bool:
     blank = tf.zeros([1, 1, *shape])
     remembered = run.algorithm.game.remember(run.vars, blank)
     return set(remembered.state) != set(run.vars.state)
 
 
-def _first_candidates(run: assembly.Run) -> Any:
+def _first_candidates(run: trained_runs.Run) -> Any:
     """Return the game that draws each image once and chooses none."""
     values = dataclasses.asdict(run.settings.config)
     if values["candidates"] == 1:

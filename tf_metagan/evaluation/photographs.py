@@ -3,21 +3,22 @@
 No network is trained for any of them; SIFID needs weights of Inception-v3.
 """
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_metagan.assembly import Run
 from tf_metagan.core import rng
+from tf_metagan.evaluation import progress
 from tf_metagan.metrics import base, patch_kid, sifid, single_image
+from tf_metagan.trained_runs import Run
 
 SWD = "swd_laplacian"
 ITSELF = "swd_laplacian_of_itself"
-METRICS_FILE = "metrics.jsonl"
+
+_PIXELS_AT_ONCE = 2**18
 
 
 class Subject(NamedTuple):
@@ -69,7 +70,7 @@ def score(
       ValueError: the photograph is too small for the patches.
     """
     root = rng.make_seed(protocol.seed)
-    fakes = model.sample(root, protocol.samples).numpy()
+    fakes = _drawn(model, root, protocol.samples, image.shape)
     rebuilt = model.reconstruct().numpy()[0]
     apart, itself = (
         single_image.patch_swd(
@@ -91,6 +92,20 @@ def score(
             for net in nets
         },
     }
+
+
+def _drawn(model: Any, seed: Any, number: int, shape: Any) -> np.ndarray:
+    """Return what `model.sample` draws, a bounded number of pixels at a time.
+
+    The widest layers of a photograph of 250 pixels take 25 MB for each image.
+    """
+    noises = model.noises(seed, number)
+    at_once = max(1, _PIXELS_AT_ONCE // (shape[0] * shape[1]))
+    parts = [
+        model.render([x[first : first + at_once] for x in noises]).numpy()
+        for first in range(0, number, at_once)
+    ]
+    return np.concatenate(parts)
 
 
 def means(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -118,28 +133,12 @@ def seconds_of(draw: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def training_seconds(folder: str) -> float | None:
-    """Return how long a run has trained, by its log; None without one.
-
-    Every start counts from 0, so that the ends of all starts add up.
-    """
-    path = os.path.join(folder, METRICS_FILE)
-    if not os.path.exists(path):
-        return None
-    with open(path, encoding="utf-8") as file:
-        lines = [json.loads(line) for line in file]
-    times = [x["seconds"] for x in lines if x["run"] == "train"]
-    ends = [
-        now
-        for now, after in zip(times, [*times[1:], 0.0], strict=True)
-        if after < now
-    ]
-    return float(sum(ends))
-
-
 def cost(run: Run, folder: str) -> dict[str, Any]:
-    """Return what training took, in all and for each photograph."""
-    seconds = training_seconds(folder)
+    """Return what training took, in all and for each photograph.
+
+    Seconds are None where the folder holds no log, as of a packed run.
+    """
+    seconds = progress.training_seconds(Path(folder)) or None
     count = len(run.split.train)
     return {
         "training_seconds": seconds,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from tf_metagan import assembly, config, fields
+from tf_metagan import assembly, config, fields, trained_runs
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config
 from tf_metagan.core import rng
@@ -118,11 +118,11 @@ class WeightsSubject:
         return np.concatenate(chunks)[:n]
 
 
-def of_run(run: assembly.Run, logdir: str) -> WeightsSubject:
+def of_run(run: trained_runs.Run, logdir: str) -> WeightsSubject:
     """Make a subject of a trained run.
 
     Args:
-      run: from `assembly.load_run`.
+      run: from `trained_runs.load_run`.
       logdir: its folder, for the record.
     """
     values = run.settings.config

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from absl import logging
 
-from tf_metagan import assembly
+from tf_metagan import assembly, trained_runs
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config
 from tf_metagan.data import base as data
@@ -16,7 +16,7 @@ _SHOTS = 8
 
 
 def of_run(
-    run: assembly.Run, *, data_dir: str | None, image_folder: str | None
+    run: trained_runs.Run, *, data_dir: str | None, image_folder: str | None
 ) -> list[Example]:
     """Return images of classes that a run kept for the test.
 

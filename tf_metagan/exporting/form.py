@@ -47,7 +47,7 @@ class Form(abc.ABC):
 
         Args:
           config: an `export.ExportConfig`.
-          run: an `assembly.Run`.
+          run: a `trained_runs.Run`.
 
         Returns:
           A `terms.Terms`, or a `photograph_terms.Terms`.

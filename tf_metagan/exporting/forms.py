@@ -9,7 +9,7 @@ from tf_metagan.exporting.photographs import Photographs
 
 
 def of(run: Any) -> Form:
-    """Return the form of exports of a run, an `assembly.Run`.
+    """Return the form of exports of a run, a `trained_runs.Run`.
 
     Raises:
       ValueError: the run models a single photograph.

@@ -15,7 +15,7 @@ from tf_metagan.exporting.photograph_terms import LEAST_SIDE, Terms
 from tf_metagan.exporting.studio import Studio
 from tf_metagan.types import Vars
 
-_CRITIC = "d"  # has no part in drawing
+_JUDGE = "d"  # the one player that has no part in drawing
 
 
 class Photographer(tf.Module):
@@ -38,7 +38,7 @@ class Photographer(tf.Module):
         super().__init__(name="photographer")
         own = Vars(
             *(
-                {p: leaves for p, leaves in part.items() if p != _CRITIC}
+                {p: leaves for p, leaves in part.items() if p != _JUDGE}
                 for part in vars
             )
         )

@@ -166,7 +166,7 @@ class Photographs(Form):
 
 
 def terms_of(run: Any, limits: Limits, defaults: Defaults) -> Terms:
-    """Return the terms of a run, an `assembly.Run`, within limits."""
+    """Return the terms of a run, a `trained_runs.Run`, within limits."""
     model = run.algorithm.game.model(run.vars)
     return Terms(
         widths=tuple(width for _, width in model.sizes),

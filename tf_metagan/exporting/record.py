@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tf_metagan import assembly, fields, versions
+from tf_metagan import fields, trained_runs, versions
 from tf_metagan.config import Config
 from tf_metagan.evaluation import store
 from tf_metagan.evaluation import subject as subjects
@@ -46,7 +46,7 @@ _MEANING = {
 
 
 def make(
-    run: assembly.Run,
+    run: trained_runs.Run,
     form: Form,
     module: Any,
     terms: Any,

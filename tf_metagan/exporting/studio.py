@@ -86,12 +86,13 @@ class Studio:
         """Draw a bounded number of pixels at a time, from noise of all."""
         model = self._pattern._replace(**parts).resized(tuple(size))
         noises = model.noises(seed, num_samples, random_from=random_from)
+        layout = model.layout(random_from)
         at_once = tf.maximum(1, CHUNK_PIXELS // (size[0] * size[1]))
         shape = [None, None, None, self._terms.channels]
 
         def body(first, drawn):
             part = [noise[first : first + at_once] for noise in noises]
-            rendered = tf.cast(model.render(part), tf.float32)
+            rendered = tf.cast(model.render(part, layout), tf.float32)
             return first + at_once, drawn.write(first // at_once, rendered)
 
         drawn = tf.TensorArray(

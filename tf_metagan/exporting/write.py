@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from tf_metagan import assembly, serve
+from tf_metagan import serve, trained_runs
 from tf_metagan.exporting import audit, card, forms, golden, record, warmup
 from tf_metagan.exporting.form import Example, Form, Request
 from tf_metagan.exporting.version_folder import new_version
@@ -17,7 +17,7 @@ EXTRA = "assets.extra"  # where servers look for what is no part of the graph
 
 
 def export(
-    run: assembly.Run,
+    run: trained_runs.Run,
     output: str | Path,
     terms: Any,
     *,

@@ -312,7 +312,14 @@ class Nets(NamedTuple):
         shape = [1, *sizes[0], kernel.shape[3]]
         return noise(star, shape, kernel.dtype, alike=self.alike)
 
-    def climb(self, models, sizes, noises: Sequence, below=None) -> tf.Tensor:
+    def climb(
+        self,
+        models,
+        sizes,
+        noises: Sequence,
+        below=None,
+        keep: Callable | None = None,
+    ) -> tf.Tensor:
         """Return x of the last scale: [n, m, h, w, C].
 
         Args:
@@ -320,6 +327,7 @@ class Nets(NamedTuple):
           sizes: (h, w) of every scale.
           noises: of the last scales, with amplitude; None for none.
           below: x of the scale before those, if they are not all.
+          keep: (scale, x) -> x that is gone on with.
         """
         x = below
         first = len(models) - len(noises)
@@ -328,7 +336,26 @@ class Nets(NamedTuple):
                 x = self.begin(models[i], added)
             else:
                 x = self.refine(models[i], x, sizes[i], added)
+            x = x if keep is None else keep(i, x)
         return x
+
+    def stages(self, models, sizes, rests: Sequence) -> list[tf.Tensor]:
+        """Return x of every scale, [1, 1, h, w, C], of one image.
+
+        Args:
+          models: weights of every scale.
+          sizes: (h, w) of every scale.
+          rests: see `rest`.
+        """
+        found: list[tf.Tensor] = []
+
+        def note(scale: int, x):
+            found.append(x)
+            return x
+
+        noises = [None if z is None else z[tf.newaxis] for z in rests]
+        self.climb(models, sizes, noises, keep=note)
+        return found
 
     def guess(self, models, sizes, noises: Sequence) -> tf.Tensor:
         """Return what comes from below the last scale, in its size."""

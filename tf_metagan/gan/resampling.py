@@ -23,7 +23,8 @@ def bilinear(inputs, outputs, *, dtype) -> tf.Tensor:
     Returns:
       [outputs, inputs], rows that sum to one.
 
-    Source: `align_corners=True` of PyTorch, which SinGAN uses.
+    Source: `align_corners=True` of PyTorch, which the public program of Meta
+      Internal Learning uses.
     """
     place = tf.cast(tf.range(outputs), dtype)
     last = tf.cast(tf.maximum(outputs - 1, 1), dtype)

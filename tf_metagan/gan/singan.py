@@ -4,7 +4,9 @@ Source: SinGAN (Shaham et al., 2019) and its public program.
 Differs: z* stays as it was drawn, as in the paper; the program draws another
   one at every step of the coarsest scale. Batch norm over one image takes the
   statistics of that image at all scales and at all times; the program has
-  running averages in the scales that no longer learn.
+  running averages in the scales that no longer learn. Images are enlarged by
+  linear interpolation; cubic there. Above the coarsest scale the border of
+  five pixels has noise too; zeros there.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The GAN of one photograph: what it draws, and what else it is good for."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -23,6 +23,8 @@ class Model(NamedTuple):
       amplitudes: of the noise at each scale.
       star: int64 [2], seed of z*, from which the photograph is rebuilt.
       nets: arithmetic of the stacks.
+      own: `sizes` of the photograph where images of another size are drawn,
+        else None.
 
     Images are [n, h, w, C]. Those of methods have the size of the last entry
     of `sizes` and values in [-1, 1].
@@ -33,6 +35,7 @@ class Model(NamedTuple):
     amplitudes: Sequence[tf.Tensor]
     star: tf.Tensor
     nets: pyramid.Nets
+    own: Sequence[Size] | None = None
 
     @property
     def _kernel(self) -> tf.Tensor:
@@ -43,12 +46,13 @@ class Model(NamedTuple):
 
         Source: SinGAN's retargeting: noise of another size.
         """
-        height, width = self.sizes[-1]
+        own = self.sizes if self.own is None else self.own
+        height, width = own[-1]
         scaled = [
             (_times(h, size[0], height), _times(w, size[1], width))
-            for h, w in self.sizes
+            for h, w in own
         ]
-        return self._replace(sizes=[*scaled[:-1], tuple(size)])
+        return self._replace(sizes=[*scaled[:-1], tuple(size)], own=own)
 
     def interpolated(self, other: "Model", strength, *, first=0) -> "Model":
         """Return the model with weights between those of two photographs.
@@ -84,12 +88,52 @@ class Model(NamedTuple):
             for i in range(len(self.weights))
         ]
 
-    def render(self, noises: Sequence) -> tf.Tensor:
+    def layout(self, random_from) -> Callable | None:
+        """Return what keeps the photograph's layout in another size.
+
+        z* stands for the photograph in its own size only. In another one the
+        scales before `random_from` draw in that of the photograph, and what
+        they draw is stretched.
+
+        Args:
+          random_from: see `sample`; integer or integer scalar.
+
+        Returns:
+          (scale, what it draws) -> what is to be drawn on from; None where
+          nothing has to be kept. A growing generator begins with the small
+          photograph in any size.
+        """
+        if self.own is None or not self.nets.enlarges:
+            return None
+        kept = tf.convert_to_tensor(random_from)
+
+        def stretched():
+            rebuilt = self._replace(sizes=self.own)
+            drawn = self.nets.stages(self.weights, self.own, rebuilt.rests())
+            return [
+                resampling.resize(x, size)
+                for x, size in zip(drawn, self.sizes, strict=False)
+            ]
+
+        def blank():
+            kernel = self._kernel
+            return [
+                tf.zeros([1, 1, *size, kernel.shape[3]], kernel.dtype)
+                for size in self.sizes[: len(self.weights)]
+            ]
+
+        stills = tf.cond(kept > 0, stretched, blank)
+        return lambda scale, x: tf.where(kept > scale, stills[scale], x)
+
+    def render(
+        self, noises: Sequence, layout: Callable | None = None
+    ) -> tf.Tensor:
         """Draw images from noise.
 
         Args:
           noises: for each trained scale as `noise` draws it, without its
             amplitude; None for none.
+          layout: see the method of that name.
         """
         added = [
             None if x is None else x[tf.newaxis] * (amplitude if i else 1.0)
@@ -97,7 +141,9 @@ class Model(NamedTuple):
                 zip(noises, self.amplitudes[: len(noises)], strict=True)
             )
         ]
-        return self._finish(self.nets.climb(self.weights, self.sizes, added))
+        keep = {} if layout is None else {"keep": layout}
+        drawn = self.nets.climb(self.weights, self.sizes, added, **keep)
+        return self._finish(drawn)
 
     def _finish(self, x) -> tf.Tensor:
         full = resampling.resize(x[0], self.sizes[-1])
@@ -112,7 +158,8 @@ class Model(NamedTuple):
           random_from: scales before it are those of the reconstruction, so
             that the layout stays.
         """
-        return self.render(self.noises(seed, n, random_from=random_from))
+        noises = self.noises(seed, n, random_from=random_from)
+        return self.render(noises, self.layout(random_from))
 
     def noises(self, seed, n, *, random_from=0) -> list[tf.Tensor]:
         """Draw what `render` needs for the images of `sample`.

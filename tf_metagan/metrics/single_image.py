@@ -46,7 +46,9 @@ def patch_swd(
       a photograph's own contrast is part of what is compared here.
     """
     real, fakes = (np.asarray(x, np.float64) for x in (real, fakes))
-    smallest = min(*real.shape[:2], *fakes.shape[1:3]) // 2 ** (levels - 1)
+    smallest = min(*real.shape[:2], *fakes.shape[1:3])
+    for _ in range(levels - 1):
+        smallest = (smallest + 1) // 2
     if smallest < patch:
         raise ValueError(
             f"images of {real.shape[:2]} and {fakes.shape[1:3]} pixels are "
@@ -72,10 +74,14 @@ def patch_swd(
 def laplacian(images: np.ndarray, levels: int) -> list[np.ndarray]:
     """Return the levels of the Laplacian pyramids of [n, H, W, C].
 
-    Level i is the difference of a smoothed image and one smoothed twice, the
-    last is the smoothed one; sizes are halved, rounded up.
+    A level is what smoothing takes from an image; what is left, every second
+    pixel of it, is the image of the next level, and the last level. Sizes are
+    halved, rounded up.
 
     Source: Burt and Adelson (1983), with the binomial filter.
+    Differs: they subtract the next level enlarged again, so that the image can
+      be put together from the levels; here it is subtracted before every second
+      pixel is dropped.
     """
     found = []
     for _ in range(levels - 1):
@@ -104,10 +110,11 @@ def pixel_diversity(fakes: Any, real: Any) -> float:
     Source: SinGAN, section 4.1 (with n = 100 there).
     """
     fakes, real = _grey(fakes), _grey(real)
-    if len(fakes) < 2 or real.std() == 0.0:
+    contrast = np.ptp(real)
+    if len(fakes) < 2 or contrast == 0.0:
         raise ValueError(
             f"{len(fakes)} samples of a photograph with contrast "
-            f"{real.std():.3g} tell no diversity; expected at least two and "
+            f"{contrast:.3g} tell no diversity; expected at least two and "
             "more than one grey. Draw more samples."
         )
     return float(fakes.std(axis=0).mean() / real.std())

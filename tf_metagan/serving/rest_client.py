@@ -1,8 +1,10 @@
 """An export on a server, by REST."""
 
 import base64
+import functools
 import http.client
 import json
+import operator
 import urllib.error
 import urllib.request
 from typing import Any
@@ -45,8 +47,9 @@ class RestClient(remote.Remote):
             "" if version is None else f"/versions/{version}"
         )
         self._seconds = seconds
-        content = self._fetch(f"{self._url}/metadata", None)
-        described = content["metadata"]["signature_def"]["signature_def"]
+        described = self._fetch(
+            f"{self._url}/metadata", None, "metadata", *["signature_def"] * 2
+        )
         super().__init__(
             {
                 key: json_format.ParseDict(
@@ -66,7 +69,7 @@ class RestClient(remote.Remote):
             "inputs": {key: _plain(value) for key, value in inputs.items()},
         }
         body = json.dumps(request).encode()
-        content = self._fetch(f"{self._url}:predict", body)["outputs"]
+        content = self._fetch(f"{self._url}:predict", body, "outputs")
         outputs = self.signatures[signature].outputs
         if len(outputs) == 1:  # it stands without its name
             content = dict.fromkeys(outputs, content)
@@ -77,7 +80,8 @@ class RestClient(remote.Remote):
             for key, info in outputs.items()
         }
 
-    def _fetch(self, url: str, body: bytes | None) -> Any:
+    def _fetch(self, url: str, body: bytes | None, *keys: str) -> Any:
+        """Return what is below these keys of the JSON that a server answers."""
         request = urllib.request.Request(
             url, body, {"Content-Type": "application/json"}
         )
@@ -85,7 +89,9 @@ class RestClient(remote.Remote):
             with urllib.request.urlopen(
                 request, timeout=self._seconds
             ) as answer:
-                return json.load(answer)
+                return functools.reduce(
+                    operator.getitem, keys, json.load(answer)
+                )
         except urllib.error.HTTPError as error:
             with error:
                 raise remote.failure(
@@ -103,7 +109,12 @@ class RestClient(remote.Remote):
             raise TimeoutError(
                 f"{url} gave no answer within {self._seconds:g} s"
             ) from error
-        except (http.client.HTTPException, ValueError) as error:
+        except (
+            http.client.HTTPException,
+            ValueError,
+            KeyError,
+            TypeError,
+        ) as error:
             raise ConnectionError(
                 f"{url} does not speak TensorFlow Serving's REST protocol: "
                 f"{error!r}"

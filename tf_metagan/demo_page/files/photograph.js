@@ -123,7 +123,11 @@ function changed(slot) {
   }
   running?.abort();
   document.body.dataset.state = "ready";
-  if (other.content) say("The first photograph is missing.");
+  say(
+    other.content
+      ? "The first photograph is missing."
+      : "There is no photograph.",
+  );
 }
 
 /** Fill the place where files were chosen or dropped; a second goes on. */
@@ -229,8 +233,11 @@ function describe() {
     element(side).value = card.width;
   }
   element("layout").max = card.scales - 1;
-  element("samples").max = limits.samples - (limits.samples % 8);
-  element("samples").value = card.samples;
+  const samples = element("samples");
+  const step = Math.min(Number(samples.step), limits.samples);
+  samples.min = samples.step = step;
+  samples.max = limits.samples - (limits.samples % step);
+  samples.value = card.samples;
 }
 
 async function begin() {

@@ -1,0 +1,72 @@
+"""Which photographs a run takes, and in what shape."""
+
+import types
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from tf_metagan import applications
+from tf_metagan.data import landscapes, photographs
+
+SIZE = 24
+
+
+def run(*, one_task, known=True):
+    """Return a run of photographs, as far as loading looks at it."""
+    config = types.SimpleNamespace(image_size=SIZE, channels=3, algo="singan")
+    game = types.SimpleNamespace(knows=lambda vars, image: known)
+    return types.SimpleNamespace(
+        settings=types.SimpleNamespace(config=config),
+        algorithm=types.SimpleNamespace(game=game, one_task=one_task),
+        vars=None,
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return a picture of an aspect that is not among those of training."""
+    drawn = landscapes.draw(np.random.default_rng(0), 60)[:43]
+    path = tmp_path / "odd.png"
+    PIL.Image.fromarray(drawn).save(path)
+    return path
+
+
+def test_only_photograph_comes_as_it_was_trained_on(path):
+    trained = photographs.load(
+        image_size=SIZE,
+        channels=3,
+        image_folder=None,
+        image=str(path),
+        smallest_size=20,
+    )
+
+    def check(found):
+        levels = (found.image + 1.0) * 127.5
+        np.testing.assert_allclose(levels, trained.images[0], atol=1e-3)
+
+    (own,) = applications.load(run(one_task=True), [str(path)])
+    check(own)
+    (other,) = applications.load(run(one_task=False), [str(path)])
+    assert other.image.shape == (17, SIZE, 3)  # its own aspect
+    with pytest.raises(AssertionError):
+        check(other)
+
+
+@pytest.mark.parametrize(
+    ("one_task", "group"), [(True, "seen"), (False, "given")]
+)
+def test_photograph_of_training_is_seen_wherever_it_comes_from(
+    path, one_task, group
+):
+    (found,) = applications.loaded_again(run(one_task=one_task), [str(path)])
+    assert (found.name, found.group) == ("odd.png", group)
+    unknown = run(one_task=one_task, known=False)
+    assert applications.loaded_again(unknown, [str(path)]) == []
+
+
+def test_runs_of_one_photograph_are_told_from_others():
+    applications.require_any_photograph(run(one_task=False), "command")
+    white = run(one_task=True, known=True)  # trained on a white photograph
+    with pytest.raises(ValueError, match="command takes runs that model any"):
+        applications.require_any_photograph(white, "command")
