@@ -213,7 +213,7 @@ def test_other_hypernetworks_train_and_export(here, folder, kind):
         "--default_samples=2",
     )
     assert code == cli.EXIT_OK, err
-    loaded = assembly.load_run(str(logdir))
+    loaded = trained_runs.load_run(str(logdir))
     (given,) = applications.load(loaded, [f"{folder}/photographs/1.png"])
     model = serve.load(f"{folder}/{kind}_model")
     np.testing.assert_allclose(
