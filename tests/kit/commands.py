@@ -58,6 +58,7 @@ STANDS_FOR = {
     "--image_folder=FOLDER": "--image_folder=PHOTOS",
     "--run=runs/mnist_fomaml_001": "--run=pretrained:mnist",
     "steps_per_epoch=1000": "steps_per_epoch=1",
+    "--finetune_steps=100": "--finetune_steps=1",
     # Another server may have the port.
     "127.0.0.1:8501": f"127.0.0.1:{_free_port()}",
 }
@@ -66,6 +67,7 @@ STANDS_FOR = {
 NOT_RUN = {
     "make test": "it is what runs this",
     ". .venv/bin/activate": "tests have an environment of their own",
+    "torchvision": "the weights are for who has that package",
     "grpc://": "tests/serving does, with a double of TensorFlow Serving",
 }
 """{words of a command: why it is not run here}."""
@@ -179,7 +181,7 @@ def smaller(command: str) -> str:
 
 
 def obstacle(command: str) -> str | None:
-    """Return why a command cannot be run here, or None."""
+    """Return why a command or program cannot be run here, or None."""
     for words, reason in NOT_RUN.items():
         if words in command:
             return reason
