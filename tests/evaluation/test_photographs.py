@@ -97,9 +97,17 @@ def test_table_has_means_and_a_line_per_photograph():
     rows = [row("a", "seen", 1.0), row("b", "seen", 3.0), row("c", "unseen", 9)]
     means = photographs.means(rows)
     assert means["seen"]["swd"].mean == 2.0
-    cost = {"forward_seconds": 0.5, "training_seconds_per_photograph": 60.0}
+    cost = {
+        "forward_seconds": 0.5,
+        "finetuning_seconds": 0.0,
+        "training_seconds_per_photograph": 60.0,
+    }
     system = {"run": "x", "algo": "internal", "cost": cost}
     text = photographs.table([{**system, "means": means, "photographs": rows}])
     assert "| internal, x | seen (2) | 60 | 2 ± 13 |" in text
     assert "| internal, x | unseen (1) | 0.50 | 9 |" in text
     assert "| a | internal, x | 60 | 1 |" in text
+    cost["finetuning_seconds"] = 5.0  # on top of either
+    text = photographs.table([{**system, "means": means, "photographs": rows}])
+    assert "| internal, x | seen (2) | 65 |" in text
+    assert "| internal, x | unseen (1) | 5.50 |" in text
