@@ -107,6 +107,21 @@ def test_a_loop_stays_one_loop():
         check(stepped, SIZES, loops=1, other=lambda x: stepped(x, steps=2))
 
 
+def test_a_loop_that_forgets_where_its_tasks_differ():
+    def cleared(x):
+        return tf.while_loop(
+            lambda step, y, z: step < 3,
+            lambda step, y, z: (
+                step + 1,
+                tf.reverse(y, [0]),
+                z + tf.zeros_like(y),
+            ),
+            (0, x, tf.ones([4], x.dtype)),
+        )[1:]
+
+    check(cleared, draw(TASKS, 4), loops=1)
+
+
 def test_loops_that_tasks_leave_at_different_times():
     def doubled(x):
         return tf.while_loop(

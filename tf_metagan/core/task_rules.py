@@ -144,83 +144,88 @@ def _half_of_squares(op):
 def _loop(usual: Callable, number: int):
     """Return the rule of a loop that all tasks leave at the same time.
 
-    TensorFlow's own rule converts the body five times and asks in every turn
-    which tasks go on.
+    TensorFlow's own rule converts the body five times, forgets the number of
+    tasks and asks in every turn which of them go on.
     """
 
     def convert(op):
         condition, body = (
-            op.op.graph._get_function(op.get_attr(name).name)
+            op.op.graph._get_function(op.get_attr(name).name).graph
             for name in ("cond", "body")
         )
-        stacked = _stacked(op, body.graph)
-        if _depends(condition.graph, stacked)[0]:
+        stacked = _stacked(op, body)
+        if _depends(condition, stacked)[0]:
             return usual(op)
-        op.stack_inputs(
-            [
-                i
-                for i, x in enumerate(op.inputs)
-                if stacked[i] and not x.is_stacked
-            ],
-            tile_variants=True,
-        )
-        inputs, outputs = body.graph.inputs, body.graph.outputs
-        moves = [
-            i
-            for i, (x, y) in enumerate(zip(inputs, outputs, strict=True))
-            if x is not y
-        ]
-        values = [x.t for x in op.inputs]
-
-        def shaped(i, x):
-            if x.dtype != tf.variant:
-                lead = [number] if stacked[i] else []
-                x.set_shape([*lead, *op.output(i).shape])
-            return x
-
-        def converted(graph, moving, wanted):
-            """Return what a function of one task gives for all."""
-            now = dict(enumerate(values)) | dict(
-                zip(moves, moving, strict=True)
-            )
-            converter = pfor.PFor(
-                loop_var=op.pfor.loop_var,
-                loop_len=tf.constant(number),
-                pfor_ops=graph.get_operations(),
-                fallback_to_while_loop=False,
-                all_indices=op.pfor.all_indices,
-                pfor_config=op.pfor.pfor_config,
-            )
-            for i, one in enumerate(graph.inputs):
-                converter._add_conversion(one, pfor.wrap(now[i], stacked[i]))
-            return [
-                converter.convert(x)
-                if is_stacked
-                else converter._convert_helper(x).t
-                for x, is_stacked in wanted
-            ]
-
-        def turn(*moving):
-            wanted = [(outputs[i], stacked[i]) for i in moves]
-            found = converted(body.graph, moving, wanted)
-            return [shaped(i, x) for i, x in zip(moves, found, strict=True)]
-
-        found = tf.while_loop(
-            lambda *moving: converted(
-                condition.graph, moving, [(condition.graph.outputs[0], False)]
-            )[0],
-            turn,
-            [shaped(i, values[i]) for i in moves],
-            parallel_iterations=op.get_attr("parallel_iterations"),
-        )
-        for i, x in zip(moves, found, strict=True):
-            values[i] = x
-        return [
-            pfor.wrap(x, is_stacked)
-            for x, is_stacked in zip(values, stacked, strict=True)
-        ]
+        pairs = enumerate(zip(op.inputs, stacked, strict=True))
+        missing = [i for i, (x, after) in pairs if after and not x.is_stacked]
+        op.stack_inputs(missing, tile_variants=True)
+        found = _run(op, condition, body, stacked, number)
+        return [pfor.wrap(x, s) for x, s in zip(found, stacked, strict=True)]
 
     return convert
+
+
+def _run(op, condition, body, stacked: list[bool], number: int) -> list:
+    """Return the values of a loop after its last turn, for all tasks.
+
+    Args:
+      op: the loop of one task.
+      condition: graph that tells whether there is another turn.
+      body: graph of a turn.
+      stacked: which values differ between tasks.
+      number: of tasks.
+    """
+    values = [x.t for x in op.inputs]
+    pairs = enumerate(zip(body.inputs, body.outputs, strict=True))
+    moves = [i for i, (before, after) in pairs if before is not after]
+
+    def converter(graph, moving):
+        now = list(values)
+        for i, x in zip(moves, moving, strict=True):
+            now[i] = x
+        made = pfor.PFor(
+            loop_var=op.pfor.loop_var,
+            loop_len=tf.constant(number),
+            pfor_ops=graph.get_operations(),
+            fallback_to_while_loop=False,
+            all_indices=op.pfor.all_indices,
+            pfor_config=op.pfor.pfor_config,
+        )
+        for one, x, is_stacked in zip(graph.inputs, now, stacked, strict=True):
+            made._add_conversion(one, pfor.wrap(x, is_stacked))
+        return made
+
+    def goes_on(*moving):
+        asked = condition.outputs[0]
+        return converter(condition, moving)._convert_helper(asked).t
+
+    def turn(*moving):
+        made = converter(body, moving)
+        return [
+            shaped(
+                i,
+                made.convert(body.outputs[i])
+                if stacked[i]
+                else made._convert_helper(body.outputs[i]).t,
+            )
+            for i in moves
+        ]
+
+    def shaped(i, x):
+        if x.dtype != tf.variant:
+            lead = [number] if stacked[i] else []
+            x.set_shape([*lead, *op.output(i).shape])
+        return x
+
+    found = tf.while_loop(
+        goes_on,
+        turn,
+        [shaped(i, values[i]) for i in moves],
+        parallel_iterations=op.get_attr("parallel_iterations"),
+    )
+    for i, x in zip(moves, found, strict=True):
+        values[i] = x
+    return values
 
 
 def _stacked(op, body) -> list[bool]:
@@ -234,14 +239,15 @@ def _stacked(op, body) -> list[bool]:
 
 
 def _depends(graph, stacked: list[bool]) -> list[bool]:
-    """Tell which outputs of a function depend on its stacked inputs."""
+    """Tell which outputs of a graph depend on its stacked inputs."""
     pairs = zip(graph.inputs, stacked, strict=True)
     found = {x.ref() for x, is_stacked in pairs if is_stacked}
     for op in graph.get_operations():
-        if op.type in _OF_SHAPES:
-            continue
-        if op.type == "TensorListReserve" or any(
-            x.ref() in found for x in op.inputs
+        # TensorFlow's rule for a new list always makes one for all tasks.
+        is_list = op.type == "TensorListReserve"
+        if is_list or (
+            op.type not in _OF_SHAPES
+            and any(x.ref() in found for x in op.inputs)
         ):
             found.update(x.ref() for x in op.outputs)
     return [x.ref() in found for x in graph.outputs]
