@@ -41,7 +41,7 @@ def answer_turns(make: Callable[[], Callable], *, cores: int) -> None:
     step = make()
     gc.collect()
     baseline = memory_mb("VmRSS")
-    _forget_peak()
+    forget_peak()
     resting = time.process_time()
     print(json.dumps({"baseline_mb": baseline}), file=replies, flush=True)
     for _ in sys.stdin:
@@ -104,7 +104,7 @@ def cpu_seconds(process: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """Let VmHWM start again, so that imports do not count."""
     try:
         pathlib.Path("/proc/self/clear_refs").write_text("5")

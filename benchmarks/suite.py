@@ -24,6 +24,7 @@ from benchmarks import (
     Workload,
     contestants,
     facts,
+    forms,
     latent_step,
     meta_step,
     processes,
@@ -34,7 +35,7 @@ from benchmarks.serving_contestants import Request
 
 FORMAT = 1
 RESULTS = pathlib.Path(__file__).parent / "results" / "suite.json"
-PARTS = ("meta_step", "tasks", "rules", "latent", "serving")
+PARTS = ("meta_step", "tasks", "rules", "latent", "serving", *forms.PARTS)
 
 _RULES = {
     "fomaml": {"algo": "fomaml"},
@@ -359,6 +360,11 @@ def measure(
             found += measure_serving(
                 quick=quick, cores=cores, torch=torch, say=say
             )
+        elif part in forms.PARTS:
+            for label in forms.labels(part, quick=quick):
+                cases = forms.cases(part, label)
+                workers = race(cases, rounds=rounds, cores=cores)
+                found += forms.figures(part, label, workers)
         elif torch:
             found += measure_latent(rounds=rounds)
     return found

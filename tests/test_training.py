@@ -216,6 +216,7 @@ def test_folder_without_checkpoint_is_always_right(tmp_path, classes):
         {"meta_steps": 100},
         {"log_every": 7, "max_seconds": 5.0, "strategy": "one"},
         {"adapt_steps": 9, "panel_tasks": 2, "parallel_tasks": 1},
+        {"task_mapping": "vectorized"},
     ],
 )
 def test_settings_without_effect_on_the_weights_may_change(

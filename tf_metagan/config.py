@@ -681,13 +681,22 @@ class Config:
         unit="tasks",
         interval="[1, inf)",
     )
-    parallel_tasks: int = setting(
-        2,
-        "Tasks that a device works on at the same time; more is faster on a "
-        "GPU and needs more memory.",
+    parallel_tasks: int | None = setting(
+        None,
+        "Tasks that a device works on at the same time; more need more memory. "
+        "None: two with --task_mapping=loop, all with vectorized.",
         section=OUTER,
         unit="tasks",
         interval="[1, inf)",
+    )
+    task_mapping: str = setting(
+        "loop",
+        "How a device works on its tasks: in a loop over them; or vectorized, "
+        "with one more axis in every tensor: fewer and larger operations, for "
+        "GPUs, slower on CPUs, the same results up to rounding.",
+        section=OUTER,
+        choices=("loop", "vectorized"),
+        chosen_by="algo",
     )
     outer_optimizer: str = setting(
         "rmsprop",

@@ -60,6 +60,7 @@ _FREE = (
     "image_folder",
     "image",
     "parallel_tasks",
+    "task_mapping",
 )
 
 # What may differ between the workers of one job.

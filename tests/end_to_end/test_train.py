@@ -577,6 +577,19 @@ def test_scratch_learns_nothing(variant):
 
 
 @pytest.mark.usefixtures("blank_pictures")
+def test_tasks_as_a_tensor_axis_train_alike(variant, whole):
+    folder = variant(task_mapping="vectorized")
+    assert "--task_mapping=vectorized" in (folder / "run.flags").read_text()
+    ours, theirs = runs.metrics(folder), runs.metrics(whole.logdir)[:2]
+    for line, wanted in zip(ours, theirs, strict=True):
+        assert sorted(line) == sorted(wanted)
+        for name, value in wanted.items():
+            if not isinstance(value, str):
+                # Single precision, sums in another order, two RMSprops.
+                np.testing.assert_allclose(line[name], value, 1e-3, 1e-6)
+
+
+@pytest.mark.usefixtures("blank_pictures")
 def test_rates_of_layers_are_learned(variant):
     folder = variant(learned_rates="layer_step", rates_outer_rate=0.01)
     assert moved(folder, "params") == every(folder, "params", but=IDLE)

@@ -41,6 +41,7 @@ CASES = {
     ),
     "reptile": ("reptile", {}, {"outer_clip_value": 0.05}),
     "maml": ("maml", {"learned_rates": "layer_step"}, {}),
+    "reptile-axis": ("reptile", {"task_mapping": "vectorized"}, {}),
     "local-mean": ("reptile", {}, {"kind": LocalMean}),
 }
 

@@ -75,7 +75,7 @@ def test_checkpoints_are_exchanged(found, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["maml@2", "reptile@4"])
+@pytest.mark.parametrize("name", ["maml@2", "reptile@4", "reptile-axis@2"])
 def test_more_devices_and_second_order_equal_one(tmp_path, name):
     case = run([name], tmp_path / "found.json")[name]
     check(case)

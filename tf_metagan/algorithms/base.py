@@ -1,6 +1,7 @@
 """What every meta-learning rule answers: the outer gradient of each player."""
 
 import abc
+import functools
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple
@@ -8,9 +9,14 @@ from typing import ClassVar, NamedTuple
 import tensorflow as tf
 
 from tf_metagan.core import rollout as rollouts
-from tf_metagan.core import tree
+from tf_metagan.core import task_axis, tree
 from tf_metagan.core.rollout import Rollout, Task
 from tf_metagan.types import TaskBatch, Vars
+
+TASK_MAPPINGS = MappingProxyType(
+    {"loop": task_axis.loop_sum, "vectorized": task_axis.vectorized_sum}
+)
+"""How a sum over tasks is taken, by the name of the setting."""
 
 
 class Result(NamedTuple):
@@ -54,7 +60,8 @@ class Algorithm(abc.ABC):
         *,
         inner_steps: int,
         meta_learn=("*",),
-        parallel_tasks: int = 1,
+        parallel_tasks: int | None = None,
+        task_mapping: str = "loop",
     ):
         """Fix what all rules share.
 
@@ -64,10 +71,15 @@ class Algorithm(abc.ABC):
           meta_learn: patterns over "player/leaf": the weights that the outer
             loop learns; the others keep their initial value.
           parallel_tasks: how many tasks may be worked on at the same time;
-            costs memory, changes nothing else.
+            costs memory, changes nothing else. None: two in a loop, all where
+            they are vectorized.
+          task_mapping: a name in `TASK_MAPPINGS`: "loop", one task after the
+            other; "vectorized", with one more tensor axis. The results are
+            the same up to rounding.
 
         Raises:
-          ValueError: there are fewer inner steps than the rule needs.
+          ValueError: there are fewer inner steps than the rule needs, or
+            task_mapping is unknown.
         """
         if inner_steps < self.least_steps:
             raise ValueError(
@@ -80,7 +92,14 @@ class Algorithm(abc.ABC):
         self.game = rollout.game
         self.inner_steps = inner_steps
         self._learns = rollouts.matcher(meta_learn)
-        self._parallel_tasks = parallel_tasks
+        if task_mapping not in TASK_MAPPINGS:
+            raise ValueError(
+                f"task_mapping={task_mapping!r} is unknown. Use one of "
+                f"{', '.join(TASK_MAPPINGS)}."
+            )
+        self._sum = functools.partial(
+            TASK_MAPPINGS[task_mapping], at_once=parallel_tasks
+        )
 
     def init(self, seed: int) -> Vars:
         """Return the meta-weights a run with this seed begins with."""
@@ -216,29 +235,11 @@ class Algorithm(abc.ABC):
 
     def _sum_over_tasks(self, tasks: TaskBatch, one, zero):
         """Return `zero` plus the sum of `one(task)`."""
-
-        def body(number, total):
-            task = Task(
-                *(
-                    None if x is None else tf.gather(x, number)
-                    for x in (
-                        tasks.support,
-                        tasks.query,
-                        tasks.others,
-                        tasks.seed,
-                        tasks.label,
-                    )
-                )
-            )
-            return number + 1, tree.add(total, one(task))
-
-        _, total = tf.while_loop(
-            lambda number, total: number < tf.shape(tasks.label)[0],
-            body,
-            (tf.constant(0), zero),
-            parallel_iterations=self._parallel_tasks,
+        absent = dict.fromkeys(Task._fields)
+        present = {k: x for k, x in tasks._asdict().items() if x is not None}
+        return self._sum(
+            lambda found: one(Task(**{**absent, **found})), present, zero
         )
-        return total
 
     def _task_metrics(self, vars: Vars, adapted: Vars, log: dict) -> dict:
         """Return `log` with how far each player moved."""

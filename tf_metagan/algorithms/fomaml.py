@@ -29,7 +29,8 @@ class Fomaml(base.Algorithm):
         annealing_steps: int | None = None,
         inner_loop: str = "while",
         meta_learn=("*",),
-        parallel_tasks: int = 1,
+        parallel_tasks: int | None = None,
+        task_mapping: str = "loop",
     ):
         """Fix the rule.
 
@@ -41,6 +42,7 @@ class Fomaml(base.Algorithm):
           inner_loop: "while" or "unrolled", a faster step for a slower start.
           meta_learn: patterns of the weights that the outer loop learns.
           parallel_tasks: tasks worked on at the same time.
+          task_mapping: how; see `base.Algorithm`.
 
         Raises:
           ValueError: statistics are to be learned, which has no first-order
@@ -51,6 +53,7 @@ class Fomaml(base.Algorithm):
             inner_steps=inner_steps,
             meta_learn=meta_learn,
             parallel_tasks=parallel_tasks,
+            task_mapping=task_mapping,
         )
         check_annealing(step_weights, annealing_steps)
         rules = rollout.rules.values()

@@ -34,7 +34,8 @@ class Joint(base.Algorithm):
         *,
         inner_steps: int,
         meta_learn=("*",),
-        parallel_tasks: int = 1,
+        parallel_tasks: int | None = None,
+        task_mapping: str = "loop",
     ):
         """Fix the rule.
 
@@ -43,6 +44,7 @@ class Joint(base.Algorithm):
           inner_steps: 1: there is nothing that more steps would be for.
           meta_learn: patterns of the weights that the outer loop learns.
           parallel_tasks: tasks worked on at the same time.
+          task_mapping: how; see `base.Algorithm`.
 
         Raises:
           ValueError: several inner steps, or learned step sizes.
@@ -58,6 +60,7 @@ class Joint(base.Algorithm):
             inner_steps=inner_steps,
             meta_learn=meta_learn,
             parallel_tasks=parallel_tasks,
+            task_mapping=task_mapping,
         )
         for rule in rollout.rules.values():
             if rule.learned_rates != "none" or rule.statistics == "learned":

@@ -55,7 +55,8 @@ class Latent(base.Algorithm):
         inner_loop: str = "while",
         final_step: bool = False,
         meta_learn=("*",),
-        parallel_tasks: int = 1,
+        parallel_tasks: int | None = None,
+        task_mapping: str = "loop",
     ):
         """Fix the rule.
 
@@ -67,6 +68,7 @@ class Latent(base.Algorithm):
             the inner loop does not move, by the inner optimiser.
           meta_learn: patterns of the weights that the outer loop learns.
           parallel_tasks: tasks worked on at the same time.
+          task_mapping: how; see `base.Algorithm`.
 
         Raises:
           ValueError: rates or statistics are to be learned, or there is nobody
@@ -77,6 +79,7 @@ class Latent(base.Algorithm):
             inner_steps=inner_steps,
             meta_learn=meta_learn,
             parallel_tasks=parallel_tasks,
+            task_mapping=task_mapping,
         )
         reptile.check_rules(rollout, "latent")
         self._unrolled = inner_loop == "unrolled"

@@ -31,7 +31,8 @@ class Maml(base.Algorithm):
         first_order_steps: int = 0,
         inner_loop: str = "while",
         meta_learn=("*",),
-        parallel_tasks: int = 1,
+        parallel_tasks: int | None = None,
+        task_mapping: str = "loop",
     ):
         """Fix the rule.
 
@@ -49,6 +50,7 @@ class Maml(base.Algorithm):
             "unrolled" stores everything.
           meta_learn: patterns of the weights that the outer loop learns.
           parallel_tasks: tasks worked on at the same time.
+          task_mapping: how; see `base.Algorithm`.
 
         Raises:
           ValueError: unknown cross_player, or annealing has no length.
@@ -58,6 +60,7 @@ class Maml(base.Algorithm):
             inner_steps=inner_steps,
             meta_learn=meta_learn,
             parallel_tasks=parallel_tasks,
+            task_mapping=task_mapping,
         )
         fomaml.check_annealing(step_weights, annealing_steps)
         if cross_player not in CROSS_PLAYER:

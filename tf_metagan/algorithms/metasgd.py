@@ -38,7 +38,8 @@ class MetaSgd(base.Algorithm):
         loss: str,
         cross_player: str = "full",
         meta_learn=("*",),
-        parallel_tasks: int = 1,
+        parallel_tasks: int | None = None,
+        task_mapping: str = "loop",
     ):
         """Fix the rule; `Maml` has the arguments.
 
@@ -49,6 +50,7 @@ class MetaSgd(base.Algorithm):
           cross_player: as in `Maml`.
           meta_learn: patterns of the weights that the outer loop learns.
           parallel_tasks: tasks worked on at the same time.
+          task_mapping: how; see `base.Algorithm`.
 
         Raises:
           ValueError: the rollout does not learn a rate for every weight.
@@ -58,6 +60,7 @@ class MetaSgd(base.Algorithm):
             inner_steps=inner_steps,
             meta_learn=meta_learn,
             parallel_tasks=parallel_tasks,
+            task_mapping=task_mapping,
         )
         kinds = {rule.learned_rates for rule in rollout.rules.values()}
         if kinds != {"weight"}:

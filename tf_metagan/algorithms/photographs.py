@@ -65,7 +65,7 @@ class Photographs(base.Algorithm, abc.ABC):
         inner_steps: int,
         meta_steps: int,
         meta_learn=("*",),
-        parallel_tasks: int = 1,
+        parallel_tasks: int | None = None,
     ):
         """Fix the rule.
 

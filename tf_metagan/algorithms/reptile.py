@@ -24,7 +24,8 @@ class Reptile(base.Algorithm):
         inner_steps: int,
         inner_loop: str = "while",
         meta_learn=("*",),
-        parallel_tasks: int = 1,
+        parallel_tasks: int | None = None,
+        task_mapping: str = "loop",
     ):
         """Fix the rule.
 
@@ -34,6 +35,7 @@ class Reptile(base.Algorithm):
           inner_loop: "while" or "unrolled", a faster step for a slower start.
           meta_learn: patterns of the weights that the outer loop learns.
           parallel_tasks: tasks worked on at the same time.
+          task_mapping: how; see `base.Algorithm`.
 
         Raises:
           ValueError: rates or statistics are to be learned; the difference of
@@ -44,6 +46,7 @@ class Reptile(base.Algorithm):
             inner_steps=inner_steps,
             meta_learn=meta_learn,
             parallel_tasks=parallel_tasks,
+            task_mapping=task_mapping,
         )
         check_rules(rollout, "reptile")
         self._unrolled = inner_loop == "unrolled"

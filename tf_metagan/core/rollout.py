@@ -329,9 +329,8 @@ def note(log: dict, index, metrics: dict) -> dict:
     """Return `log`, {name: [steps]}, with the metrics of step `index` added."""
 
     def put(row, value):
-        return row + tf.one_hot(
-            index, tf.shape(row)[0], tf.cast(value, row.dtype), dtype=row.dtype
-        )
+        here = tf.range(tf.shape(row)[0]) == index
+        return tf.where(here, row + tf.cast(value, row.dtype), row)
 
     return {
         name: put(row, metrics[name]) if name in metrics else row

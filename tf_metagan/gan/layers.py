@@ -302,8 +302,8 @@ def _transposed(y, w):
         tf.reshape(w, [16 * c, f]), tf.reshape(y, [-1, f]), transpose_b=True
     )
     # Axes: block row, row in block, block column, column in block, ...
-    patches = tf.reshape(patches, [2, 2, 2, 2, c, -1, h, width])
-    keep = [[0, 0]] * 4
+    patches = tf.reshape(patches, [2, 2, 2, 2, -1, h, width])
+    keep = [[0, 0]] * 3
     canvas = tf.add_n(
         [
             tf.pad(patches[i, :, j], [*keep, [i, 1 - i], [j, 1 - j]])
@@ -311,6 +311,7 @@ def _transposed(y, w):
             for j in (0, 1)
         ]
     )
+    canvas = tf.reshape(canvas, [2, 2, c, -1, h + 1, width + 1])
     # [row, column, c, n, H, W] -> [n, H, row, W, column, c]
     canvas = tf.transpose(canvas, [3, 4, 0, 5, 1, 2])
     canvas = tf.reshape(canvas, [-1, 2 * h + 2, 2 * width + 2, c])
