@@ -116,7 +116,11 @@ class ApplyConfig:
         interval="(1, 16]",
     )
     frames: int = setting(
-        100, "Frames of an animation, ten a second.", section=_HOW
+        100,
+        "Frames of an animation, ten a second.",
+        section=_HOW,
+        unit="frames",
+        interval="[1, 10000]",
     )
     smoothness: float = setting(
         0.9,

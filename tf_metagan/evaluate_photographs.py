@@ -68,7 +68,8 @@ class EvaluatePhotographsConfig:
     finetune_steps: int = setting(
         0,
         "Steps that a model takes on its photograph at each scale before it is "
-        "scored, D and G one each.",
+        "scored, D and G one each. Not for runs of one photograph, which have "
+        "learned from it.",
         section=_HOW,
         unit="steps",
         interval="[0, 100000]",
@@ -225,6 +226,8 @@ def _evaluated(
     from tf_metagan.core import rng
     from tf_metagan.evaluation import photographs
 
+    if run.algorithm.one_task:
+        how = applications.NONE
     rows, learning = [], 0.0
     for subject in subjects:
         logging.info("%s: %s", folder, subject.name)
