@@ -19,6 +19,7 @@ _HOW = "Protocol"
 _WHERE = "Networks and results"
 
 RESULTS = os.path.join("eval", "photographs")  # in the folder of the run
+SCORES = "scores"  # not the name of what evaluate writes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ class EvaluatePhotographsConfig:
     )
     output: str | None = setting(
         None,
-        f"Folder of results.json and results.md. None: {RESULTS} in that of "
+        f"Folder of {SCORES}.json and {SCORES}.md. None: {RESULTS} in that of "
         "the first run.",
         section=_WHERE,
         path=True,
@@ -127,15 +128,15 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
     how = applications.Finetuning(
         config.finetune_steps, config.finetune_rate, config.seed
     )
-    systems = [
-        _evaluated(run, folder, subjects[folder], protocol, nets, how)
-        for folder, run in runs.items()
-    ]
     folder = config.output or os.path.join(config.run[0], RESULTS)
-    words = [settings.as_flag(name) for name in settings.given]
     os.makedirs(folder, exist_ok=True)
+    systems = [
+        _evaluated(run, name, subjects[name], protocol, nets, how)
+        for name, run in runs.items()
+    ]
+    words = [settings.as_flag(name) for name in settings.given]
     store.write_json(
-        os.path.join(folder, store.RESULTS_FILE),
+        os.path.join(folder, f"{SCORES}.json"),
         {
             "format": store.FORMAT,
             "command": shlex.join(
@@ -150,7 +151,7 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
         },
     )
     text = photographs.table(systems)
-    with atomic.replacement(os.path.join(folder, "results.md")) as temporary:
+    with atomic.replacement(os.path.join(folder, f"{SCORES}.md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
     logging.info("\n%s", text)
     logging.info("results: %s", folder)

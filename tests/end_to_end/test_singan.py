@@ -151,14 +151,14 @@ def test_evaluation_compares_runs_on_the_photograph_of_both(here, folder, run):
             evaluate_photographs.COMMAND, *words, f"--output={folder}/{name}"
         )
         assert code == cli.EXIT_OK, err
-        found = json.loads((folder / name / "results.json").read_text())
+        found = json.loads((folder / name / "scores.json").read_text())
         texts.append([x["photographs"] for x in found["systems"]])
     assert texts[0] == texts[1]
     assert [[x["name"] for x in rows] for rows in texts[0]] == [["0.png"]] * 2
     assert texts[0][0] != texts[0][1]
     assert found["systems"][0]["cost"]["training_photographs"] == 1
     assert before == {x: x.stat().st_mtime_ns for x in run.rglob("*")}
-    assert "| 0.png | singan" in (folder / "first/results.md").read_text()
+    assert "| 0.png | singan" in (folder / "first/scores.md").read_text()
     code, _, err = here(
         evaluate_photographs.COMMAND,
         f"--run={run}",
