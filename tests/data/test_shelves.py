@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from tf_metagan.data import base, cache, episodes, shelves
 
+PLAIN = shelves.views(rotate=False, mirror=False)
+
 
 @pytest.fixture
 def both(tmp_path, monkeypatch):
@@ -24,8 +26,13 @@ def both(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"rotate_classes": True}, {"others": True, "shots": 3}],
-    ids=["plain", "turned", "others"],
+    [
+        {},
+        {"rotate_classes": True},
+        {"rotate_classes": True, "mirror_classes": True},
+        {"others": True, "shots": 3},
+    ],
+    ids=["plain", "turned", "mirrored", "others"],
 )
 def test_mapped_images_make_the_same_episodes(both, options):
     held, mapped = (
@@ -52,7 +59,7 @@ def test_mapped_images_make_the_same_episodes(both, options):
 
 def test_other_places_in_the_file_are_noticed(both):
     """The numbers of a shelf are its own: 5 is left out in memory only."""
-    held, mapped = (shelves.make(x, [2, 6, 9], turns=1) for x in both)
+    held, mapped = (shelves.make(x, [2, 6, 9], views=PLAIN) for x in both)
     assert held.first.tolist() == [0, 12, 22]
     assert mapped.first.tolist() == [0, 21, 31]
     numbers = np.array([12], np.int64)
