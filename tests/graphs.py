@@ -14,7 +14,7 @@ def operations(function) -> collections.Counter:
       function: a concrete function.
     """
     graph = function.graph.as_graph_def()
-    library = {f.signature.name: f for f in graph.library.function}
+    functions = {f.signature.name: f for f in graph.library.function}
 
     def count(nodes, results):
         found = collections.Counter()
@@ -22,7 +22,7 @@ def operations(function) -> collections.Counter:
             found[node.op] += 1
             for value in node.attr.values():
                 if value.HasField("func"):
-                    inner = library[value.func.name]
+                    inner = functions[value.func.name]
                     found += count(inner.node_def, inner.ret.values())
         return found
 

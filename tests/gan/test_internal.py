@@ -329,6 +329,18 @@ def test_finetuning_begins_with_what_the_hypernetwork_made():
     assert distance(found.sample(seed, 2), before.sample(seed, 2)) < ROUNDING
 
 
+def test_weights_of_a_photograph_begin_as_they_were_made():
+    game = small.game()
+    vars, photograph = small.at_scale(game, 1), small.tasks(1).support[0, 0, 0]
+    own, start = game.alone(vars, photograph)
+    found = own.init(3).params
+    assert found.keys() == start.params.keys()
+    for player, leaves in start.params.items():
+        assert leaves.keys() == found[player].keys()
+        assert distance(leaves, found[player]) == 0.0
+    assert distance(own.init(3).params, own.init(4).params) == 0.0
+
+
 def test_finetuning_fits_the_photograph_and_leaves_the_run_alone():
     game = small.game()
     vars, photograph = small.at_scale(game, 2), small.tasks(1).support[0, 0, 0]

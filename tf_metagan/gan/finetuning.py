@@ -31,10 +31,12 @@ class Projected(NamedTuple):
     Attributes:
       own: the rules of weights of one photograph.
       scales: {leaf: weight} of each scale of G, coarse to fine.
+      start: those of the coarsest scale and of D.
     """
 
     own: singan.OwnWeights
     scales: tuple[Params, ...]
+    start: Vars
 
     def grow(self, vars: Vars) -> Vars:
         """Return `vars` with the next scale of G; D goes on as it is."""
@@ -51,8 +53,9 @@ class Projected(NamedTuple):
         )
 
     def init(self, seed: int) -> Vars:
-        """Refuse: there is nothing to be drawn."""
-        raise NotImplementedError("weights come from a hypernetwork")
+        """Return the weights as they were made, whatever the seed."""
+        del seed
+        return self.start
 
     def learned(self, params: dict) -> dict:
         return self.own.learned(params)
@@ -107,7 +110,7 @@ def alone(game: PyramidGame, vars: Vars, photograph) -> tuple[Game, Vars]:
         },
         inner={},
     )
-    return game._replace(weights=Projected(own, scales)).as_game(), start
+    return game._replace(weights=Projected(own, scales, start)).as_game(), start
 
 
 def finetune(
