@@ -100,6 +100,18 @@ def test_grid_keeps_long_captions_of_columns_apart():
     assert top > 5 * 15
 
 
+def test_grid_widens_columns_for_words_that_are_wider():
+    word = "reconstruction"
+    blocks = {f"{word}_{i}": coloured([RED]) for i in range(3)}
+    picture = pictures.grid(blocks, [""])
+    top = regions(picture, RED)[0]
+    ink = (picture[:top] < 128).all(axis=-1).any(axis=0)
+    # Gaps of at least ten pixels without ink stand between captions.
+    quiet = np.diff(np.flatnonzero(ink))
+    assert (quiet > 10).sum() == 2
+    assert not ink[-5:].any()
+
+
 def test_grid_keeps_pixels_sharp():
     images = np.zeros([1, 1, 8, 8, 1], np.uint8)
     images[0, 0, 3, 4] = 255

@@ -1,5 +1,6 @@
 """Pictures of many small images, in rows and columns with captions."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ _LEAST_PIXELS = 64
 _GAP = 2
 _SPACE = 14
 _FONT_SIZE = 15
+
+_Font = PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:
@@ -76,12 +79,12 @@ def grid(
         [_block(images[row], per_line) for images in blocks.values()]
         for row in range(len(captions))
     ]
+    font = PIL.ImageFont.load_default(_FONT_SIZE)
     widths = [
-        max(cell.shape[1] for cell in column)
-        for column in zip(*cells, strict=True)
+        max(_widest_word(name, font), *(cell.shape[1] for cell in column))
+        for name, column in zip(blocks, zip(*cells, strict=True), strict=True)
     ]
     heights = [max(cell.shape[0] for cell in row) for row in cells]
-    font = PIL.ImageFont.load_default(_FONT_SIZE)
     left = max((int(font.getlength(text)) for text in captions), default=0)
     names = _wrap(blocks, widths, font)
     top = max(name.count("\n") + 1 for name in names) * (_FONT_SIZE + 5)
@@ -97,8 +100,9 @@ def grid(
     for text, row, y, height in zip(captions, cells, ys, heights, strict=False):
         at = (_SPACE + left, y + height / 2)
         draw.text(at, text, _INK, font, anchor="rm")
-        for cell, x in zip(row, xs, strict=False):
-            picture.paste(PIL.Image.fromarray(cell), (x, y))
+        for cell, x, width in zip(row, xs, widths, strict=False):
+            at = (x + (width - cell.shape[1]) // 2, y)
+            picture.paste(PIL.Image.fromarray(cell), at)
     return np.asarray(picture)
 
 
@@ -127,10 +131,13 @@ def _places(start: int, sizes: Sequence[int]) -> list[int]:
     return places
 
 
+def _widest_word(name: str, font: _Font) -> int:
+    """Return the pixels that a column needs so that its caption fits."""
+    return math.ceil(max(map(font.getlength, name.split()), default=0))
+
+
 def _wrap(
-    names: Mapping[str, np.ndarray],
-    widths: Sequence[int],
-    font: PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont,
+    names: Mapping[str, np.ndarray], widths: Sequence[int], font: _Font
 ) -> list[str]:
     """Break captions into lines that are no wider than their columns."""
     wrapped = []
