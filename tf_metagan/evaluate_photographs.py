@@ -7,10 +7,9 @@ import dataclasses
 import os
 import shlex
 import sys
-import time
 from typing import Any
 
-from tf_metagan import cli
+from tf_metagan import cli, stopwatch
 from tf_metagan.fields import check_all, setting
 from tf_metagan.settings import Settings
 
@@ -229,12 +228,14 @@ def _evaluated(
 
     if run.algorithm.one_task:
         how = applications.NONE
-    rows, learning = [], 0.0
+    rows = []
+    learning = dict.fromkeys(stopwatch.CLOCKS, 0.0)
     for subject in subjects:
         logging.info("%s: %s", folder, subject.name)
-        began = time.perf_counter()
+        watch = stopwatch.Stopwatch()
         model = applications.finetuned(run, subject.image, how)
-        learning += time.perf_counter() - began
+        for clock, spent in watch.so_far().items():
+            learning[clock] += spent if how.steps else 0.0
         rows.append(
             {
                 "name": subject.name,
@@ -251,8 +252,14 @@ def _evaluated(
 
     cost = {
         **photographs.cost(run, folder),
-        "forward_seconds": photographs.seconds_of(draw),
-        "finetuning_seconds": learning / len(rows) if how.steps else 0.0,
+        **{
+            f"forward_{clock}": spent
+            for clock, spent in photographs.seconds_of(draw).items()
+        },
+        **{
+            f"finetuning_{clock}": spent / len(rows)
+            for clock, spent in learning.items()
+        },
     }
     return {
         "run": folder,

@@ -26,7 +26,7 @@ from absl import logging
 from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import api as hparams_api
 
-from tf_metagan import board
+from tf_metagan import board, stopwatch
 
 METRICS_FILE = "metrics.jsonl"
 PANEL_TAG = "adapt/support_prior_adapted_scratch"
@@ -101,6 +101,7 @@ class Report:
         self._meta_steps = meta_steps
         self._headline = headline
         self._start = (time.monotonic(), start_step)
+        self._spent = stopwatch.Stopwatch()
         self._path = os.path.join(logdir, METRICS_FILE)
         os.makedirs(logdir, exist_ok=True)
         _drop_after(self._path, start_step)
@@ -233,8 +234,7 @@ class Report:
     def _record(
         self, run: str, step: int, metrics: Mapping[str, float]
     ) -> None:
-        elapsed = round(time.monotonic() - self._start[0], 3)
-        line = {"step": step, "run": run, "seconds": elapsed}
+        line = {"step": step, "run": run, **self._spent.so_far()}
         values = {name: float(value) for name, value in metrics.items()}
         try:
             self._file.write(json.dumps({**line, **values}) + "\n")

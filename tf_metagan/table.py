@@ -298,7 +298,7 @@ def cell(entry: Entry, config: TableConfig, problem: str) -> tabulate.Cell:
     if (entry.run / "config.json").exists():
         record = json.loads((entry.run / "config.json").read_text())
         facts["training_seconds"] = sum(
-            progress.training_seconds(run.run)
+            progress.training_seconds(run.run) or 0.0
             for run in (entry.start, entry)
             if run
         )

@@ -87,6 +87,13 @@ def test_cost_is_of_all_starts_even_after_a_cut_line(tmp_path):
     assert cost["training_seconds"] == 13.0
     assert cost["training_seconds_per_photograph"] == 6.5
     assert cost["training_photographs"] == 2
+    assert cost["training_cpu_seconds"] is None
+    lines = [{"seconds": 9.0, "cpu_seconds": x} for x in (3.0, 4.0, 1.0)]
+    text = "".join(json.dumps(x) + "\n" for x in lines)
+    (tmp_path / "metrics.jsonl").write_text(text)
+    cost = photographs.cost(run, str(tmp_path))
+    assert cost["training_seconds_per_photograph"] == 4.5
+    assert cost["training_cpu_seconds_per_photograph"] == 2.5
 
 
 def row(name, group, value):
@@ -99,15 +106,20 @@ def test_table_has_means_and_a_line_per_photograph():
     assert means["seen"]["swd"].mean == 2.0
     cost = {
         "forward_seconds": 0.5,
+        "forward_cpu_seconds": 0.25,
         "finetuning_seconds": 0.0,
+        "finetuning_cpu_seconds": 0.0,
         "training_seconds_per_photograph": 60.0,
+        "training_cpu_seconds_per_photograph": None,
     }
     system = {"run": "x", "algo": "internal", "cost": cost}
     text = photographs.table([{**system, "means": means, "photographs": rows}])
-    assert "| internal, x | seen (2) | 60 | 2 ± 13 |" in text
-    assert "| internal, x | unseen (1) | 0.50 | 9 |" in text
-    assert "| a | internal, x | 60 | 1 |" in text
+    assert "| internal, x | seen (2) | 60 | unknown | 2 ± 13 |" in text
+    assert "| internal, x | unseen (1) | 0.50 | 0.25 | 9 |" in text
+    assert "| a | internal, x | 60 | unknown | 1 |" in text
     cost["finetuning_seconds"] = 5.0  # on top of either
+    cost["finetuning_cpu_seconds"] = 4.0
+    cost["training_cpu_seconds_per_photograph"] = 86.0
     text = photographs.table([{**system, "means": means, "photographs": rows}])
-    assert "| internal, x | seen (2) | 65 |" in text
-    assert "| internal, x | unseen (1) | 5.50 |" in text
+    assert "| internal, x | seen (2) | 65 | 90 |" in text
+    assert "| internal, x | unseen (1) | 5.50 | 4.25 |" in text

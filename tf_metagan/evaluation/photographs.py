@@ -3,13 +3,13 @@
 No network is trained for any of them; SIFID needs weights of Inception-v3.
 """
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tf_metagan import stopwatch
 from tf_metagan.core import rng
 from tf_metagan.evaluation import progress
 from tf_metagan.metrics import base, patch_kid, sifid, single_image
@@ -19,6 +19,7 @@ SWD = "swd_laplacian"
 ITSELF = "swd_laplacian_of_itself"
 
 _PIXELS_AT_ONCE = 2**18
+_CLOCKS = ("seconds each", "CPU seconds each")
 
 
 class Subject(NamedTuple):
@@ -125,12 +126,12 @@ def means(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
-def seconds_of(draw: Callable[[], Any]) -> float:
-    """Return how long a call takes when it is made a second time."""
+def seconds_of(draw: Callable[[], Any]) -> dict[str, float]:
+    """Return what a call takes when it is made a second time, by each clock."""
     draw()
-    began = time.perf_counter()
+    watch = stopwatch.Stopwatch()
     draw()
-    return time.perf_counter() - began
+    return watch.so_far()
 
 
 def cost(run: Run, folder: str) -> dict[str, Any]:
@@ -138,16 +139,18 @@ def cost(run: Run, folder: str) -> dict[str, Any]:
 
     Seconds are None where the folder holds no log, as of a packed run.
     """
-    seconds = progress.training_seconds(Path(folder)) or None
     count = len(run.split.train)
-    return {
-        "training_seconds": seconds,
+    found: dict[str, Any] = {
         "training_photographs": count,
-        "training_seconds_per_photograph": (
-            None if seconds is None else seconds / count
-        ),
         "meta_steps": run.meta_step,
     }
+    for clock in stopwatch.CLOCKS:
+        seconds = progress.training_seconds(Path(folder), clock)
+        found[f"training_{clock}"] = seconds
+        found[f"training_{clock}_per_photograph"] = (
+            None if seconds is None else seconds / count
+        )
+    return found
 
 
 def table(systems: Sequence[dict[str, Any]]) -> str:
@@ -157,7 +160,7 @@ def table(systems: Sequence[dict[str, Any]]) -> str:
       systems: {"run", "algo", "cost", "means", "photographs"} of each run.
     """
     names = list(systems[0]["photographs"][0]["scores"])
-    heads = ["run", "photographs", "seconds each", *names]
+    heads = ["run", "photographs", *_CLOCKS, *names]
     lines = [_line(heads), _line(["---"] * len(heads))]
     for system in systems:
         for group, found in system["means"].items():
@@ -167,12 +170,12 @@ def table(systems: Sequence[dict[str, Any]]) -> str:
                     [
                         f"{system['algo']}, {system['run']}",
                         f"{group} ({count})",
-                        _seconds(system, group),
+                        *_seconds(system, group),
                         *(_number(found[name]) for name in names),
                     ]
                 )
             )
-    heads = ["photograph", "run", "seconds each", *names]
+    heads = ["photograph", "run", *_CLOCKS, *names]
     lines += ["", _line(heads), _line(["---"] * len(heads))]
     rows = [
         (row["name"], number, row, system)
@@ -182,22 +185,26 @@ def table(systems: Sequence[dict[str, Any]]) -> str:
     for name, _, row, system in sorted(rows, key=lambda x: x[:2]):
         values = (f"{row['scores'][x]:.4g}" for x in names)
         cells = [name, f"{system['algo']}, {system['run']}"]
-        lines.append(_line([*cells, _seconds(system, row["group"]), *values]))
+        lines.append(_line([*cells, *_seconds(system, row["group"]), *values]))
     return "\n".join(lines) + "\n"
 
 
-def _seconds(system: dict[str, Any], group: str) -> str:
-    """Return what a model costs: training, but a forward pass if unseen.
+def _seconds(system: dict[str, Any], group: str) -> Iterator[str]:
+    """Yield what a model costs by each clock.
 
-    Either way with what it learned afterwards.
+    That is training, but a forward pass if unseen; either way with what it
+    learned afterwards.
     """
     cost = system["cost"]
-    if group != "seen":
-        return f"{cost['forward_seconds'] + cost['finetuning_seconds']:.2f}"
-    share = cost["training_seconds_per_photograph"]
-    if share is None:
-        return "unknown"
-    return f"{share + cost['finetuning_seconds']:.0f}"
+    for clock in stopwatch.CLOCKS:
+        learning = cost[f"finetuning_{clock}"]
+        share = cost[f"training_{clock}_per_photograph"]
+        if group != "seen":
+            yield f"{cost[f'forward_{clock}'] + learning:.2f}"
+        elif share is None:
+            yield "unknown"
+        else:
+            yield f"{share + learning:.0f}"
 
 
 def _number(found: base.Estimate) -> str:

@@ -35,17 +35,28 @@ def trained(run: Path) -> Trained:
     if (run / "config.json").exists():
         stored = json.loads((run / "config.json").read_text())["settings"]
         goal = 0 if stored["algo"] == "scratch" else stored["meta_steps"]
-    return Trained(max(steps, default=None), goal, training_seconds(run))
+    seconds = training_seconds(run) or 0.0
+    return Trained(max(steps, default=None), goal, seconds)
 
 
-def training_seconds(run: Path) -> float:
+def training_seconds(run: Path, clock: str = "seconds") -> float | None:
     """Return the time that training took, from metrics.jsonl.
 
-    The clock there begins anew with every start of a run.
+    The clocks there begin anew with every start of a run.
+
+    Args:
+      run: its folder, which need not exist.
+      clock: one of `stopwatch.CLOCKS`.
+
+    Returns:
+      Seconds; None if nothing is logged, or not by that clock.
     """
+    rows = list(logged(run))
+    if not rows or any(clock not in row for row in rows):
+        return None
     total = before = 0.0
-    for row in logged(run):
-        now = row["seconds"]
+    for row in rows:
+        now = row[clock]
         if now < before:
             total += before
         before = now
