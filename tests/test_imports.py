@@ -35,8 +35,9 @@ ALLOWED = {
     "learner": ("core.tree", "types"),
     "workers": ("cli",),
     "pictures": (),
+    "stopwatch": (),
     "board": (),
-    "report": ("core.tree", "types", "pictures", "board"),
+    "report": ("core.tree", "types", "pictures", "board", "stopwatch"),
     "serve": ("serving",),
     "serving": (),
     "chart": (),
@@ -54,6 +55,7 @@ ALLOWED = {
         "assembly",
         "trained_runs",
         "serve",
+        "stopwatch",
     ),
     "demo_page": (
         "algorithms.base",

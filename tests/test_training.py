@@ -13,8 +13,17 @@ import tensorflow as tf
 from absl import logging
 
 from tests import runs
-from tf_metagan import assembly, cli, learner, report, training, workers
+from tf_metagan import (
+    assembly,
+    cli,
+    learner,
+    report,
+    resuming,
+    training,
+    workers,
+)
 from tf_metagan import settings as settings_lib
+from tf_metagan.stop_signals import StopSignals
 
 LENGTH = 4  # meta-steps
 
@@ -201,7 +210,7 @@ def find(folder, split, **changes):
     settings = runs.settings(
         penalty="none", **{"meta_steps": LENGTH, "logdir": "else", **changes}
     )
-    return training.find_checkpoint(settings, split, str(folder))
+    return resuming.find_checkpoint(settings, split, str(folder))
 
 
 def test_folder_without_checkpoint_is_always_right(tmp_path, classes):
@@ -338,13 +347,13 @@ class Team(workers.Team):
     ],
 )
 def test_signal_of_another_worker_stops_this_one(others, code):
-    with training._Signals(Team(*others)) as signals:
+    with StopSignals(Team(*others)) as signals:
         assert not signals.agree(late=False)
     assert signals.exit_code == code
 
 
 def test_own_signal_counts_when_all_know_of_it():
-    with training._Signals(Team(False, False, True)) as signals:
+    with StopSignals(Team(False, False, True)) as signals:
         signal.raise_signal(signal.SIGTERM)
         assert signals.received is None
         assert signals.agree(late=False)

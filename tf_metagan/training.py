@@ -5,10 +5,8 @@
 
 import contextlib
 import os
-import signal
 import sys
 import time
-import types
 
 import numpy as np
 import tensorflow as tf
@@ -20,48 +18,19 @@ from tf_metagan import (
     panel,
     replay,
     report,
+    resuming,
     trained_runs,
     workers,
 )
-from tf_metagan import learner as learners
-from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config, new_logdir
 from tf_metagan.data import base as data
 from tf_metagan.learner import Learner
 from tf_metagan.settings import Settings
+from tf_metagan.stop_signals import StopSignals
 
 TRAIN_STREAM, PANEL_STREAM, _, STOCK_STREAM = range(4)  # 2: evaluation
 
 _SAMPLES = 8  # images per task and column of a picture
-
-# Settings that act here and in no part.
-_OWN = (
-    "logdir",
-    "resume",
-    "log_every",
-    "checkpoint_every",
-    "image_every",
-    "keep_checkpoints",
-    "average_checkpoints",
-    "max_seconds",
-    "dry_run",
-    "panel_tasks",
-    "adapt_steps",
-    "adapt_batch_size",
-)
-
-# What may change when a run goes on. Everything else makes it another run.
-_FREE = (
-    *_OWN,
-    "strategy",
-    "inter_op_threads",
-    "intra_op_threads",
-    "data_dir",
-    "image_folder",
-    "image",
-    "parallel_tasks",
-    "task_mapping",
-)
 
 # What may differ between the workers of one job.
 _LOCAL = (
@@ -70,13 +39,6 @@ _LOCAL = (
     "image_folder",
     "inter_op_threads",
     "intra_op_threads",
-)
-
-_EXIT_CODES = types.MappingProxyType(
-    {
-        signal.SIGTERM: cli.EXIT_PREEMPTED,
-        signal.SIGINT: cli.EXIT_INTERRUPTED,
-    }
 )
 
 
@@ -151,11 +113,11 @@ def _train(
         start=trained_runs.load_run(begun).vars if begun else None,
         stock=draw_stock(settings, images, split, algorithm.game.stocks),
     )
-    for name in (*_OWN, "meta_steps"):
+    for name in (*resuming.OWN, "meta_steps"):
         settings.take(name)
     latest = None
     if config.logdir and not config.dry_run:
-        latest = find_checkpoint(
+        latest = resuming.find_checkpoint(
             settings,
             split,
             config.logdir,
@@ -200,7 +162,7 @@ def _train(
         else report.Silence()
     ) as log:
         log.describe(vars(config))
-        with _Signals(team) as signals:
+        with StopSignals(team) as signals:
             _loop(config, learner, sampler, manager, log, view, signals, end)
         step = int(learner.meta_step.numpy())
         if not latest or step > start:
@@ -376,63 +338,6 @@ def make_panel(config: Config, algorithm, sampler) -> panel.Panel:
     )
 
 
-def find_checkpoint(
-    settings: Settings[Config],
-    split: data.Split,
-    logdir: str,
-    *,
-    phased: bool = False,
-) -> str | None:
-    """Return the checkpoint to go on from, if the folder holds this run.
-
-    Args:
-      settings: of this start.
-      split: of this start.
-      logdir: folder of the run; one without a checkpoint is always right.
-      phased: whether the length of training divides it into phases.
-
-    Raises:
-      ValueError: resuming is switched off, or a setting or the classes differ.
-    """
-    config = settings.config
-    latest = learners.latest_checkpoint(
-        os.path.join(logdir, assembly.CHECKPOINTS)
-    )
-    if not latest:
-        return None
-    if not config.resume:
-        raise ValueError(
-            f"--logdir={logdir} holds a run and --noresume was given. Choose "
-            "another --logdir, or remove the folder."
-        )
-    stored = settings_lib.load(logdir, Config).config
-    free = set(_FREE)
-    if config.outer_schedule == "constant" and not phased:
-        free.add("meta_steps")
-    differing = [
-        f"{settings.as_flag(name)} (was {value})"
-        for name, value in vars(stored).items()
-        if name not in free and value != getattr(config, name)
-    ]
-    if differing:
-        raise ValueError(
-            f"--logdir={logdir} holds a run with other settings: "
-            f"{', '.join(differing)}. Repeat its settings "
-            f"(--flagfile={logdir}/{settings_lib.FLAGS_FILE}) or choose "
-            "another --logdir."
-        )
-    before = data.load_split(os.path.join(logdir, assembly.SPLIT_FILE))
-    if before != split:
-        raise ValueError(
-            f"--logdir={logdir} holds a run on other classes: "
-            f"{len(before.train)} for training and {len(before.test)} for the "
-            f"test, or of other names, than the {len(split.train)} and "
-            f"{len(split.test)} found now. Bring the data set back to what it "
-            "was, or choose another --logdir."
-        )
-    return latest
-
-
 def _summary(learner: Learner, split: data.Split, tasks: int) -> str:
     counts = {
         player: sum(int(v.value.shape.num_elements()) for v in leaves.values())
@@ -449,52 +354,3 @@ def _devices(strategy) -> list[str]:
     if strategy.num_replicas_in_sync == 1:
         return [d.name for d in tf.config.list_logical_devices()]
     return [str(device) for device in strategy.extended.worker_devices]
-
-
-class _Signals:
-    """Turns SIGTERM and SIGINT into a flag while training runs.
-
-    Attributes:
-      received: the signal to stop for; with several workers, one that all of
-        them know of.
-    """
-
-    def __init__(self, team: workers.Team):
-        self.received = None
-        self._team = team
-        self._own = None
-        self._before = {}
-
-    @property
-    def exit_code(self) -> int:
-        return _EXIT_CODES.get(self.received, cli.EXIT_OK)
-
-    def agree(self, late: bool) -> bool:
-        """Tell the other workers what arrived here, and be told.
-
-        Args:
-          late: whether the time of this worker is over.
-
-        Returns:
-          Whether the time of any worker is over.
-        """
-        numbers = tuple(_EXIT_CODES)
-        *arrived, late = self._team.any(
-            [*(number == self._own for number in numbers), late]
-        )
-        found = (n for n, here in zip(numbers, arrived, strict=True) if here)
-        self.received = next(found, None)
-        return late
-
-    def __enter__(self) -> "_Signals":
-        for number in _EXIT_CODES:
-            self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *error) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number, frame) -> None:
-        del frame
-        self._own = signal.Signals(number)

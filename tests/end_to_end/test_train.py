@@ -20,6 +20,7 @@ from tf_metagan import (
     fields,
     report,
     settings,
+    stopwatch,
     train,
     trained_runs,
     training,
@@ -93,7 +94,7 @@ def test_metrics_have_the_names_of_the_specification(whole):
     assert [line["step"] for line in lines] == list(range(1, LENGTH + 1))
     steps = [f"{name}_step_0{i}" for name in PER_STEP for i in (1, 2)]
     for line in lines:
-        assert set(line) == {"step", "run", "seconds", *SCALARS, *steps}
+        assert set(line) == {"step", "run", *stopwatch.CLOCKS, *SCALARS, *steps}
         for name in PER_STEP:
             mean = (line[f"{name}_step_01"] + line[f"{name}_step_02"]) / 2
             assert line[name] == pytest.approx(mean, rel=1e-5)
