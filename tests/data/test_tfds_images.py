@@ -223,6 +223,47 @@ def test_second_start_asks_the_disk_only(fake, tmp_path):
     assert fake.asked
 
 
+def test_many_images_are_never_all_in_memory(fake, tmp_path, monkeypatch):
+    few = load(tmp_path / "few")
+    monkeypatch.setattr(cache, "MAPPED_BYTES", 3 * 64)
+    seen = []
+    stream = cache.stream
+
+    def watched(table, images, path):
+        seen.append(path)
+        stream(table, images, path)
+
+    monkeypatch.setattr(cache, "stream", watched)
+    many = load(tmp_path / "many")
+    assert isinstance(many.images, np.memmap)
+    assert not isinstance(few.images, np.memmap)
+    assert (many.images == few.images).all()
+    assert (many.first == few.first).all()
+    assert len(seen) == 1  # the many only
+    assert len(list((tmp_path / "many" / "kept").iterdir())) == 1
+
+
+def test_images_on_their_way_go_to_disk_when_they_are_many(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cache, "MAPPED_BYTES", 3 * 64)
+    images = np.arange(5 * 64, dtype=np.uint8).reshape(5, 8, 8, 1)
+    for number, on_disk in ((3, False), (5, True)):
+        with cache.Scratch(tmp_path / "new") as scratch:
+            for image in images[:number]:
+                scratch.add(image)
+            found = scratch.images((8, 8, 1))
+            assert isinstance(found, np.memmap) == on_disk
+            assert (found == images[:number]).all()
+        assert not list((tmp_path / "new").iterdir())
+
+
+def test_set_without_a_class_is_refused(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "LABELS", (-1, -1))
+    with pytest.raises(ValueError, match="has no image with a class"):
+        load(tmp_path)
+
+
 def test_newest_version_on_disk_is_read(fake, tmp_path):
     load(tmp_path)
     fake.asked.clear()

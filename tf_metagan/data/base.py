@@ -108,16 +108,45 @@ def group(
             f"{len(images)} images; expected one class id >= 0 per image. "
             "Give labels as integers."
         )
-    order = np.argsort(label, kind="stable")
+    table, order = arrange(
+        label, images.shape[1:], name=name, test_label=test_label
+    )
+    return table._replace(images=images[order])
+
+
+def arrange(
+    label: np.ndarray,
+    shape: tuple[int, ...],
+    *,
+    name: Mapping[int, str] | None = None,
+    test_label: Iterable[int] | None = None,
+) -> tuple[ClassImages, np.ndarray]:
+    """Return how `group` orders images, without the images.
+
+    Args:
+      label: as for `group`.
+      shape: of an image, (H, W, C).
+      name: as for `group`.
+      test_label: as for `group`.
+
+    Returns:
+      (ClassImages with `hollow` images, int64 [n], which image comes where).
+    """
     unique, count = np.unique(label, return_counts=True)
     names = tuple(str(c) if name is None else name[c] for c in unique.tolist())
-    return ClassImages(
-        images=images[order],
+    table = ClassImages(
+        images=hollow(len(label), shape),
         first=np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
         label=unique.astype(np.int64),
         name=names,
         test_label=None if test_label is None else tuple(sorted(test_label)),
     )
+    return table, np.argsort(label, kind="stable")
+
+
+def hollow(number: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return uint8 [number, *shape] that takes no memory, all zeros."""
+    return np.broadcast_to(np.zeros([], np.uint8), (number, *shape))
 
 
 def class_rows(source: ClassImages, label: Iterable[int]) -> np.ndarray:

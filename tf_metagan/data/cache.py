@@ -4,8 +4,10 @@ What is larger than `MAPPED_BYTES` is mapped from the file rather than read, so
 that a data set may be larger than memory.
 """
 
+import contextlib
 import os
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -54,21 +56,14 @@ def load_or_build(
     Returns:
       ClassImages.
     """
-    found = _read_if_good(path)
-    if found is not None:
-        return found
-    source = build()
-    try:
-        write(source, path)
-    except OSError as error:
-        logging.warning("cannot keep decoded images in %s: %s", path, error)
-    return source
+    found = find(path)
+    return _kept(path, build()) if found is None else found
 
 
 def load_or_stream(
     path: Path, table: base.ClassImages, images: Iterable[np.ndarray]
 ) -> base.ClassImages:
-    """Read images from a file, or write it first, image by image.
+    """Read images from a file, or `keep` them there.
 
     Args:
       path: .npz file.
@@ -79,13 +74,32 @@ def load_or_stream(
       ClassImages.
 
     Raises:
-      OSError: the file cannot be written, or an image not be had.
+      OSError: an image cannot be had, or the file of many not be written.
     """
-    found = _read_if_good(path)
-    if found is not None:
-        return found
+    found = find(path)
+    return keep(path, table, images) if found is None else found
+
+
+def keep(
+    path: Path, table: base.ClassImages, images: Iterable[np.ndarray]
+) -> base.ClassImages:
+    """Write images to a file; more than `MAPPED_BYTES` one after the other.
+
+    Args:
+      path: .npz file.
+      table: as for `stream`.
+      images: as for `stream`.
+
+    Returns:
+      ClassImages.
+
+    Raises:
+      OSError: an image cannot be had, or the file of many not be written.
+    """
+    if table.images.nbytes <= MAPPED_BYTES:
+        return _kept(path, table._replace(images=np.stack(list(images))))
     logging.info(
-        "decoding %d images into %s, %.1f GB; once",
+        "writing %d images into %s, %.1f GB; once",
         len(table.images),
         path,
         table.images.nbytes / 1e9,
@@ -94,7 +108,16 @@ def load_or_stream(
     return read(path)
 
 
-def _read_if_good(path: Path) -> base.ClassImages | None:
+def _kept(path: Path, source: base.ClassImages) -> base.ClassImages:
+    try:
+        write(source, path)
+    except OSError as error:
+        logging.warning("cannot keep decoded images in %s: %s", path, error)
+    return source
+
+
+def find(path: Path) -> base.ClassImages | None:
+    """Return the images of a file; None where there is none, or a bad one."""
     if not path.exists():
         return None
     try:
@@ -152,6 +175,42 @@ def stream(
         for name, array in table.items():
             with archive.open(f"{name}.npy", "w") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+class Scratch:
+    """Images on their way, in memory up to `MAPPED_BYTES`, then on disk."""
+
+    def __init__(self, folder: Path):
+        """Begin with no images.
+
+        Args:
+          folder: where they lie when they are many, until they are let go of.
+        """
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+        place = folder if os.access(folder, os.W_OK) else None
+        self._file = tempfile.SpooledTemporaryFile(MAPPED_BYTES, dir=place)
+
+    def add(self, image: np.ndarray) -> None:
+        """Take one more image, uint8 [H, W, C]."""
+        self._file.write(np.ascontiguousarray(image).data)
+
+    def images(self, shape: tuple[int, int, int]) -> np.ndarray:
+        """Return all images, uint8 [n, H, W, C]; read from disk as needed."""
+        self._file.flush()
+        size = self._file.tell()
+        self._file.seek(0)
+        if size > MAPPED_BYTES:
+            flat = np.memmap(self._file, np.uint8, "r")
+        else:
+            flat = np.frombuffer(self._file.read(), np.uint8)
+        return flat.reshape(-1, *shape)
+
+    def __enter__(self) -> "Scratch":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
 
 
 def write(source: base.ClassImages, path: Path) -> None:

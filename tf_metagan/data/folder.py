@@ -65,25 +65,20 @@ def load(
     )
     table = _table(classes, (image_size, image_size, channels))
 
-    def build() -> base.ClassImages:
-        return table._replace(images=np.stack(list(images)))
-
     if len(paths) < _MANY:
-        return build()
+        return table._replace(images=np.stack(list(images)))
     stem = f"folder-{_fingerprint(paths)}-{image_size}x{channels}"
     file = cache.folder(cache_dir) / f"{stem}-f{cache.FORMAT}.npz"
-    if table.images.nbytes > cache.MAPPED_BYTES:
-        return cache.load_or_stream(file, table, images)
-    return cache.load_or_build(file, build)
+    return cache.load_or_stream(file, table, images)
 
 
 def _table(
     classes: dict[str, list[Path]], shape: tuple[int, int, int]
 ) -> base.ClassImages:
-    """Return the classes beside images of the right shape that hold nothing."""
+    """Return the classes beside images that hold nothing."""
     first = np.cumsum([0, *(len(files) for files in classes.values())])
     return base.ClassImages(
-        images=np.broadcast_to(np.zeros([], np.uint8), (first[-1], *shape)),
+        images=base.hollow(first[-1], shape),
         first=first.astype(np.int64),
         label=np.arange(len(classes)),
         name=tuple(classes),

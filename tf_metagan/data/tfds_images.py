@@ -85,6 +85,8 @@ def load(
       data_dir: folder of TensorFlow Datasets; None for the environment
         variable TFDS_DATA_DIR, else ~/tensorflow_datasets.
       cache_dir: where decoded images are kept; None for the user's cache.
+        From 256 MB on they stay there, also while they are decoded, and are
+        read as they are needed.
 
     Returns:
       ClassImages; class ids are the set's labels.
@@ -111,15 +113,17 @@ def load(
         for p in decoded.glob(f"{start}*{ending}")
     )
     version = version or str(_prepare(source, folder).version)
-    return cache.load_or_build(
-        decoded / f"{start}{version}{ending}",
-        lambda: _decode(
-            _prepare(source, folder),
-            facts,
-            image_size=image_size,
-            channels=channels,
-        ),
-    )
+    path = decoded / f"{start}{version}{ending}"
+    found = cache.find(path)
+    if found is not None:
+        return found
+    builder = _prepare(source, folder)
+    with cache.Scratch(decoded) as scratch:
+        table, order = _decode(
+            builder, facts, scratch, image_size=image_size, channels=channels
+        )
+        images = scratch.images(table.images.shape[1:])
+        return cache.keep(path, table, (images[i] for i in order))
 
 
 def _prepare(source: str, folder: Path) -> Any:
@@ -182,16 +186,31 @@ def _offline() -> bool:
 
 
 def _decode(
-    builder: Any, facts: Facts, *, image_size: int, channels: int | None
-) -> base.ClassImages:
-    """Read, convert and group all examples of a prepared set."""
+    builder: Any,
+    facts: Facts,
+    scratch: cache.Scratch,
+    *,
+    image_size: int,
+    channels: int | None,
+) -> tuple[base.ClassImages, np.ndarray]:
+    """Read and convert all examples of a prepared set.
+
+    Args:
+      builder: of the set.
+      facts: about it.
+      scratch: gets the images in the order of the set.
+      image_size: height and width.
+      channels: see `load`.
+
+    Returns:
+      As `base.arrange`.
+    """
     image_key, label_key = _feature_keys(builder)
     names = builder.info.features[label_key].names
     if channels is None:
         grey = builder.info.features[image_key].shape[-1] == 1
         channels = 1 if grey or facts.strokes else 3
     logging.info("decoding %s, once", builder.info.full_name)
-    images: list[np.ndarray] = []
     labels: list[int] = []
     kept: collections.Counter[int] = collections.Counter()
     tested: collections.Counter[int] = collections.Counter()
@@ -205,7 +224,7 @@ def _decode(
             kept[label] += 1
             tested[label] += split == "test"
             labels.append(label)
-            images.append(
+            scratch.add(
                 _convert(image, facts, image_size=image_size, channels=channels)
             )
             if split == facts.test_split:
@@ -214,17 +233,22 @@ def _decode(
                 break
     if facts.grouped:
         names = ["/".join(name.rsplit("_", 1)) for name in names]
-    source = base.group(
-        np.stack(images),
+    if not labels:
+        raise ValueError(
+            f"{builder.info.full_name} has no image with a class; expected "
+            "some in its splits train, validation or test. Use another "
+            "--dataset."
+        )
+    table, order = base.arrange(
         np.array(labels),
+        (image_size, image_size, channels),
         name=dict(enumerate(names)),
         test_label=reserved or None,
     )
-    counts = [tested[label] for label in source.label.tolist()]
-    divided = (np.array(counts) > 0) & (counts < np.diff(source.first))
-    return source._replace(
-        test_images=np.array(counts, np.int64) if divided.all() else None
-    )
+    counts = [tested[label] for label in table.label.tolist()]
+    divided = (np.array(counts) > 0) & (counts < np.diff(table.first))
+    test_images = np.array(counts, np.int64) if divided.all() else None
+    return table._replace(test_images=test_images), order
 
 
 def _feature_keys(builder: Any) -> tuple[str, str]:
