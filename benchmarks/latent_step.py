@@ -8,17 +8,13 @@ beside the adapted others, meta minus adapted weights of the others. Without the
 outer optimisers. Each side lives in a process of its own; they take turns.
 """
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from benchmarks import one_thread
 
 LATENT_SIZE = 100
 RATE, BETA1, BETA2, EPSILON = 2e-4, 0.5, 0.999, 1e-8
@@ -27,9 +23,9 @@ RATE, BETA1, BETA2, EPSILON = 2e-4, 0.5, 0.999, 1e-8
 class Sizes(NamedTuple):
     """Of one meta-step; images are 32x32x1."""
 
-    width: int
-    steps: int
-    batch: int
+    width: int = 16
+    steps: int = 5
+    batch: int = 32
 
 
 def images(sizes: Sizes, *, seed: int) -> np.ndarray:
@@ -187,67 +183,9 @@ def torch_step(sizes: Sizes) -> Callable[[], None]:
 SIDES = {"library": library_step, "torch": torch_step}
 
 
-def work(side: str, sizes: Sizes) -> None:
-    """Be one side: a step for every line on stdin, its seconds on stdout."""
-    if side == "torch":
-        import torch
-
-        torch.set_num_threads(1)
-    step = SIDES[side](sizes)
-    for _ in sys.stdin:
-        begun = time.perf_counter(), time.process_time()
-        step()
-        seconds = (
-            time.perf_counter() - begun[0],
-            time.process_time() - begun[1],
-        )
-        print(json.dumps(seconds), flush=True)
-
-
-def race(sizes: Sizes, rounds: int) -> Iterator[tuple[str, float, float]]:
-    """Yield (side, median wall, median CPU seconds) of steps in turns."""
-    threads = {"TF_NUM_INTEROP_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "OMP_NUM_THREADS": "1"}
-    words = [f"--{name}={value}" for name, value in sizes._asdict().items()]
-    workers = {
-        side: subprocess.Popen(
-            [sys.executable, "-m", __spec__.name, f"--work={side}", *words],
-            env={**os.environ, **threads, **quiet},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for side in SIDES
-    }
-    found: dict[str, list] = {side: [] for side in SIDES}
-    for number in range(rounds + 1):
-        for side, worker in workers.items():
-            worker.stdin.write("\n")
-            worker.stdin.flush()
-            seconds = json.loads(worker.stdout.readline())
-            if number:  # the first is tracing
-                found[side].append(seconds)
-    for side, worker in workers.items():
-        worker.stdin.close()
-        worker.wait()
-        yield side, *map(statistics.median, zip(*found[side], strict=True))
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--width", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--work", choices=SIDES, help=argparse.SUPPRESS)
-    asked = parser.parse_args(argv)
-    sizes = Sizes(asked.width, asked.steps, asked.batch)
-    if asked.work:
-        work(asked.work, sizes)
-        return
-    for side, wall, cpu in race(sizes, asked.rounds):
-        print(f"{side}: {wall:.3f} s wall, {cpu:.3f} s CPU per meta-step")
+    one_thread.command(__spec__.name, Sizes(), SIDES, argv)
 
 
 if __name__ == "__main__":
