@@ -163,6 +163,10 @@ def test_every_weight_of_resnet34_has_a_place():
             r"has \(3,\) for bn1.weight; expected \(64,\)",
         ),
         ({"conv1.weight": np.ones([64, 1, 7, 7])}, r"1 channels; expected 3"),
+        (  # resnet34, whose first blocks have the shapes of resnet18's
+            {f"layer1.2.conv{i}.weight": np.ones([3]) for i in (1, 2)},
+            r"has layer1.2.conv1.weight and 1 other convolutions more than",
+        ),
     ],
 )
 def test_other_files_are_refused(tmp_path, stored, change, message):
@@ -185,3 +189,12 @@ def test_a_missing_file_is_named(tmp_path):
     _, vars = drawn()
     with pytest.raises(FileNotFoundError, match=r"absent\.npz"):
         resnet_weights.put(vars, str(tmp_path / "absent.npz"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no arrays", b"PK\x03\x04 cut off"])
+def test_a_file_without_arrays_is_told_so(tmp_path, content):
+    path = tmp_path / "broken.npz"
+    path.write_bytes(content)
+    _, vars = drawn()
+    with pytest.raises(ValueError, match=r"broken\.npz is no file of NumPy"):
+        resnet_weights.put(vars, str(path))

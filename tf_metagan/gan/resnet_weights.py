@@ -6,6 +6,8 @@ A file of NumPy arrays by the names of torchvision's state_dict:
 """
 
 import re
+import zipfile
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -46,9 +48,9 @@ def put(vars: Vars, path: str) -> Vars:
       path: .npz file of resnet18 or resnet34.
 
     Raises:
-      OSError: no such file, or none of NumPy's.
-      ValueError: the game has no such embedding, or the file is of another
-        network.
+      OSError: there is no such file.
+      ValueError: the game has no such embedding, or the file is none of
+        arrays or of another network.
     """
     owners = [p for p in vars.params if "embed/stem/kernel" in vars.params[p]]
     if not any("embed/stem_norm/moving_mean" in vars.state[p] for p in owners):
@@ -57,8 +59,9 @@ def put(vars: Vars, path: str) -> Vars:
             "resnet34, and these players have neither. Use one of them, with "
             "--algo=internal, or leave the file out."
         )
-    with np.load(path) as file:
-        stored = _for_symmetric_colours(path, dict(file))
+    stored = _for_symmetric_colours(path, _load(path))
+    for p in owners:
+        _check_same_blocks(path, stored, vars.params[p])
     filled = {
         part: {
             p: {
@@ -74,6 +77,36 @@ def put(vars: Vars, path: str) -> Vars:
         params=tree.merge(vars.params, filled["params"]),
         state=tree.merge(vars.state, filled["state"]),
     )
+
+
+def _load(path: str) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as file, zipfile.ZipFile(file):
+            file.seek(0)
+            return dict(np.load(file))
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise ValueError(
+            f"{path} is no file of NumPy arrays ({error}); expected the "
+            "state_dict of a ResNet of torchvision, written by numpy.savez. "
+            "docs/internal.md shows how."
+        ) from error
+
+
+def _check_same_blocks(path: str, stored: dict, leaves: Iterable[str]) -> None:
+    """Refuse a file of a deeper network, whose first blocks would fit."""
+    wanted = {_key(leaf) for leaf in leaves}
+    over = sorted(
+        name
+        for name in stored
+        if re.fullmatch(r"layer\d\.\d+\.conv\d\.weight", name)
+        and name not in wanted
+    )
+    if over:
+        raise ValueError(
+            f"{path} has {over[0]} and {len(over) - 1} other convolutions more "
+            "than the embedding; expected those that it has. Use the file of "
+            "the ResNet that --embedding names."
+        )
 
 
 def _for_symmetric_colours(path: str, stored: dict) -> dict:
