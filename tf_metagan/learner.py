@@ -388,7 +388,30 @@ class Learner:
         before = {x: tf.identity(leaves[x]) for x in rates if x in leaves}
         optimizer.apply([share * g for g in grads], _ordered(leaves))
         for leaf, old in before.items():  # a part of the way that it went
-            leaves[leaf].assign(old + rates[leaf] * (leaves[leaf] - old))
+            gone = tf.convert_to_tensor(leaves[leaf])
+            leaves[leaf].assign(old + rates[leaf] * (gone - old))
+            _correct_average(optimizer, leaves[leaf], gone)
+
+
+def _correct_average(optimizer, variable, averaged: tf.Tensor) -> None:
+    """Let a moving average know that its variable was changed afterwards.
+
+    Keras adds 1 - momentum of the value to the average, all of it at first,
+    in the step itself, and has no public name for the average.
+
+    Args:
+      optimizer: that has just made a step.
+      variable: with its value of now.
+      averaged: the value that went into the average.
+    """
+    if not optimizer.use_ema:
+        return
+    place = optimizer._get_variable_index(variable)
+    average = optimizer._model_variables_moving_average[place]
+    first = tf.equal(tf.convert_to_tensor(optimizer.iterations), 1)
+    share = tf.where(first, 1.0, 1.0 - optimizer.ema_momentum)
+    wrong = averaged - tf.convert_to_tensor(variable)
+    average.assign(average - tf.cast(share, wrong.dtype) * wrong)
 
 
 def create_variables(

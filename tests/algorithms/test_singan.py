@@ -169,6 +169,40 @@ def test_older_stages_go_a_part_of_the_way():
                 np.testing.assert_allclose(slow[x], part * way, rtol=1e-4)
 
 
+def averaging():
+    def make(player):
+        return keras.optimizers.SGD(
+            0.5, name=player, use_ema=True, ema_momentum=0.75
+        )
+
+    return {p: make(p) for p in ("d", "g")}, {}
+
+
+def test_average_is_of_older_stages_as_they_went():
+    """a_1 = w_1, a_t = 0.75 a_(t-1) + 0.25 w_t, of slow leaves too."""
+    rule = growing()
+    learner = make_learner(rule)
+    learner._renew = averaging
+    learner._enter_due_phase(2)
+    turn = rule.outer_turns()[-1]
+    turn.strides = 1
+    expected = None
+    for _ in range(3):
+        learner._turn(turn, small.tasks(1))
+        now = learner.values().params["g"]
+        if expected is None:
+            expected = now
+        else:
+            expected = {x: 0.75 * expected[x] + 0.25 * now[x] for x in now}
+        found = learner.averaged().params["g"]
+        for leaf in now:
+            np.testing.assert_allclose(found[leaf], expected[leaf], rtol=1e-6)
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(
+            found["scale1/conv1/kernel"], now["scale1/conv1/kernel"], rtol=1e-6
+        )
+
+
 def test_growing_generator_resumes_with_the_same_bits(tmp_path):
     whole, again = make_learner(growing()), make_learner(growing(), seed=1)
     manager = whole.manager(str(tmp_path), keep=9)
