@@ -184,3 +184,38 @@ def photograph(driver, path):
     )
     with open(path, "wb") as file:
         file.write(base64.b64decode(taken["data"]))
+
+
+_HOLD = """
+const ask = window.fetch;
+window.fetch = async (path, options) => {
+  const answer = await ask(path, options);
+  if (path.endsWith(arguments[0])) await new Promise((go) => (window.go = go));
+  return answer;
+};
+"""
+_PICTURES = (
+    "return [...document.querySelectorAll(arguments[0])].map(x => x.src)"
+)
+
+
+def check_last_click_counts(driver, pictures, late):
+    """Ask for others twice, of which the first answer comes last.
+
+    Args:
+      driver: a page that shows pictures to pick.
+      pictures: selector of them.
+      late: how the address of the first answer ends.
+    """
+
+    def shown():
+        return driver.execute_script(_PICTURES, pictures)
+
+    first = wait(driver, lambda d: shown())
+    driver.execute_script(_HOLD, late)
+    for _ in range(2):
+        driver.find_element(By.ID, "others").click()
+    wait(driver, lambda d: d.execute_script("return Boolean(window.go)"))
+    last = wait(driver, lambda d: shown() != first and shown())
+    driver.execute_async_script("window.go(); setTimeout(arguments[0], 300);")
+    assert shown() == last

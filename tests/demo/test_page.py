@@ -213,6 +213,12 @@ def test_row_of_a_data_set_is_picked(page):
     assert faults(page) == []
 
 
+def test_rows_are_those_of_the_last_click(page):
+    page.find_element(By.ID, "pick").click()
+    choose(page, "dataset", "glyphs")
+    browser.check_last_click_counts(page, "#rows img", "/rows/glyphs/1")
+
+
 def test_files_are_taken_or_refused_in_a_sentence(page, tmp_path):
     paths = runs.write_pictures(tmp_path / "good", 6, size=40)
     files = page.find_element(By.ID, "files")

@@ -177,6 +177,11 @@ def test_keyboard_picks_a_landscape_and_saves(page):
     np.testing.assert_array_equal(tenth, tile.convert("RGB"))
 
 
+def test_landscapes_are_those_of_the_last_click(page):
+    page.find_element(By.CSS_SELECTOR, "#image .pick").click()
+    browser.check_last_click_counts(page, "#landscapes img", "/landscapes/1")
+
+
 def test_model_of_few_samples_and_a_photograph_taken_away(
     window, narrow_url, files
 ):

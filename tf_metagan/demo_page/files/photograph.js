@@ -161,19 +161,21 @@ function pick(slot) {
   if (open && !element("landscapes").children.length) load();
 }
 
+/** Show the landscapes of the present seed, however late an earlier answer. */
 async function load() {
-  const list = element("landscapes");
+  const seed = landscapes;
+  let items = [];
   try {
-    const { images } = await get(`/api/landscapes/${landscapes}`);
-    list.replaceChildren(...images.map(item));
+    const { images } = await get(`/api/landscapes/${seed}`);
+    items = images.map((url, i) => item(url, seed * images.length + i + 1));
   } catch (error) {
-    list.replaceChildren();
-    trouble(error);
+    if (seed === landscapes) trouble(error);
   }
+  if (seed === landscapes) element("landscapes").replaceChildren(...items);
 }
 
 function item(url, place) {
-  const name = `landscape ${landscapes * 8 + place + 1}`;
+  const name = `landscape ${place}`;
   const entry = document.createElement("li");
   const button = document.createElement("button");
   const shown = document.createElement("img");

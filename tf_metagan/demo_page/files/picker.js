@@ -38,11 +38,13 @@ export class Picker {
     const wait = document.createElement("li");
     wait.textContent = "Loading …";
     list.replaceChildren(wait);
+    const shown = () => list.firstChild === wait; // no later click since
     try {
       const dataset = encodeURIComponent(element("dataset").value);
       const { rows } = await get(`/api/rows/${dataset}/${this.seed}`);
-      list.replaceChildren(...rows.map((row) => this.#item(row)));
+      if (shown()) list.replaceChildren(...rows.map((row) => this.#item(row)));
     } catch (error) {
+      if (!shown()) return;
       list.replaceChildren();
       this.failed(error);
     }
