@@ -210,10 +210,7 @@ def _nets(config: EvaluatePhotographsConfig) -> tuple[Any, ...]:
         return ()
     from tf_metagan.metrics import sifid
 
-    return tuple(
-        sifid.places(config.inception_weights, channels=channels)
-        for channels in sifid.LAYERS
-    )
+    return sifid.places(config.inception_weights, channels=sifid.LAYERS)
 
 
 def _evaluated(

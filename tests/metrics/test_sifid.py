@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.metrics.test_single_image import photograph
-from tf_metagan.metrics import sifid
+from tf_metagan.metrics import features, sifid
 
 
 def pixels(images):
@@ -48,4 +48,22 @@ def test_stems_end_before_the_poolings_and_keep_the_size():
 
 def test_other_layers_are_refused(tmp_path):
     with pytest.raises(ValueError, match="channels=100 is no layer"):
-        sifid.places(tmp_path / "absent", channels=100)
+        sifid.places(tmp_path / "absent", channels=[64, 100])
+
+
+def test_a_file_is_loaded_once_for_both_layers(monkeypatch):
+    pictures = keras.Input([None, None, 3])
+    x = pictures
+    for width in (64, 192):
+        x = keras.layers.Conv2D(width, 1)(x)
+        x = keras.layers.MaxPooling2D()(x)
+    small = features.Inception(keras.Model(pictures, x), name="x", has_head=False)
+    loaded = []
+    monkeypatch.setattr(
+        features, "inception", lambda path: loaded.append(path) or small
+    )
+    nets = sifid.places("file", channels=sifid.LAYERS)
+    assert loaded == ["file"]
+    assert [net.channels for net in nets] == [64, 192]
+    shapes = [net(photograph()[np.newaxis]).shape[-1] for net in nets]
+    assert shapes == [64, 192]

@@ -1,6 +1,7 @@
 """Single-image FID: how far the places of two pictures are in Inception."""
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -46,25 +47,33 @@ class Places:
 
 
 def places(
-    weights_file: str | os.PathLike[str], *, channels: int = 64
-) -> Places:
-    """Load the stem of Inception-v3 from a file.
+    weights_file: str | os.PathLike[str], *, channels: Iterable[int] = (64,)
+) -> tuple[Places, ...]:
+    """Load stems of Inception-v3 from a file, which is read once.
 
     Args:
       weights_file: see `features.inception`.
-      channels: 64 or 192.
+      channels: 64 or 192, or both.
+
+    Returns:
+      Places of each number of channels, in their order.
 
     Raises:
       FileNotFoundError, ValueError: see `features.inception`; there is no
         layer of so many channels.
     """
-    if channels not in LAYERS:
-        raise ValueError(
-            f"channels={channels} is no layer that SIFID is taken at; expected "
-            f"one of {sorted(LAYERS)}. Use 64 for published values."
-        )
+    wanted = tuple(channels)
+    for number in wanted:
+        if number not in LAYERS:
+            raise ValueError(
+                f"channels={number} is no layer that SIFID is taken at; "
+                f"expected one of {sorted(LAYERS)}. Use 64 for published "
+                "values."
+            )
     net = features.inception(weights_file)
-    return Places(net.model, name=net.name, channels=channels)
+    return tuple(
+        Places(net.model, name=net.name, channels=number) for number in wanted
+    )
 
 
 def sifid(real: Any, fakes: Any, net: Any) -> float:
