@@ -59,8 +59,8 @@ ALLOWED = {
     ),
     "demo_page": (
         "algorithms.base",
-        "applications",
         "assembly",
+        "photograph_loading",
         "trained_runs",
         "config",
         "core.functional",
@@ -80,6 +80,7 @@ ALLOWED = {
     "exporting": (
         "types",
         "applications",
+        "photograph_loading",
         "core.rng",
         "data.base",
         "pictures",

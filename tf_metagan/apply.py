@@ -158,7 +158,13 @@ def main(settings: Settings[ApplyConfig]) -> int:
     """Draw; TensorFlow is imported here."""
     from absl import logging
 
-    from tf_metagan import applications, assembly, sampling, trained_runs
+    from tf_metagan import (
+        applications,
+        assembly,
+        photograph_loading,
+        sampling,
+        trained_runs,
+    )
 
     for name in vars(settings.config):
         settings.take(name)
@@ -166,8 +172,8 @@ def main(settings: Settings[ApplyConfig]) -> int:
     _check(config)
     assembly.set_graph_options()
     run = trained_runs.load_run(config.run)
-    applications.require_photographs(run, "tf_metagan.apply")
-    (given,) = applications.load(run, [config.image])
+    trained_runs.require_photographs(run, "tf_metagan.apply")
+    (given,) = photograph_loading.load(run, [config.image])
     if config.task in _INJECTED:
         applications.check_scale(run, given.image, config.scale)
     if config.task == "interpolate":
@@ -260,9 +266,9 @@ def _picture(config: ApplyConfig, run, given):
 def _interpolation(config: ApplyConfig, run, given):
     import numpy as np
 
-    from tf_metagan import applications, pictures
+    from tf_metagan import applications, photograph_loading, pictures
 
-    (other,) = applications.load(run, [config.other])
+    (other,) = photograph_loading.load(run, [config.other])
     strengths = (0.0, 0.25, 0.5, 0.75, 1.0)
     found = applications.between(
         run,
@@ -287,13 +293,13 @@ def _interpolation(config: ApplyConfig, run, given):
 
 
 def _injection(config: ApplyConfig, run, given, model):
-    from tf_metagan import applications
+    from tf_metagan import applications, photograph_loading
 
     height, width, _ = given.image.shape
-    edited = applications.load_like(config.other, given)
+    edited = photograph_loading.load_like(config.other, given)
     mask = None
     if config.mask is not None:
-        mask = applications.load_mask(config.mask, (height, width))
+        mask = photograph_loading.load_mask(config.mask, (height, width))
     drawn = applications.injected(
         run,
         model,

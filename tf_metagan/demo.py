@@ -94,7 +94,7 @@ def load(path: str) -> tuple[Any, Any]:
     Raises:
       FileNotFoundError: it is neither.
     """
-    from tf_metagan import applications, assembly, packed, trained_runs
+    from tf_metagan import assembly, packed, trained_runs
     from tf_metagan.demo_page.export_model import ExportModel
     from tf_metagan.demo_page.model import Limits, Model
     from tf_metagan.demo_page.photograph_model import (
@@ -117,7 +117,7 @@ def load(path: str) -> tuple[Any, Any]:
         run = trained_runs.load_run(path)
         name = path.removeprefix(packed.PREFIX)
         if run.algorithm.game.model is not None:
-            applications.require_any_photograph(run, "tf_metagan.demo")
+            trained_runs.require_any_photograph(run, "tf_metagan.demo")
             return PhotographRun(run, name), None
         model = RunModel(run, name, limits=Limits())
         unseen = run.split.test

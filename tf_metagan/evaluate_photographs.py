@@ -119,7 +119,7 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
     assembly.set_graph_options()
     runs = {folder: trained_runs.load_run(folder) for folder in config.run}
     for run in runs.values():
-        applications.require_photographs(run, "tf_metagan.evaluate_photographs")
+        trained_runs.require_photographs(run, "tf_metagan.evaluate_photographs")
     subjects = _subjects(config, runs)
     nets = _nets(config)
     protocol = photographs.Protocol(config.samples, config.levels, config.seed)
@@ -159,10 +159,10 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
 
 def _subjects(config: EvaluatePhotographsConfig, runs: dict) -> dict:
     """Return {folder of a run: photographs that it is scored on}."""
-    from tf_metagan import applications
+    from tf_metagan import photograph_loading
 
     found = {
-        folder: applications.loaded_again(run, config.images)
+        folder: photograph_loading.loaded_again(run, config.images)
         for folder, run in runs.items()
     }
     single = [

@@ -114,7 +114,7 @@ def _sample_photographs(settings: Settings[SampleConfig], run) -> int:
     """Draw from the model of each photograph."""
     from absl import logging
 
-    from tf_metagan import applications, sampling
+    from tf_metagan import applications, photograph_loading, sampling
 
     config = settings.config
     if config.steps or config.invert:
@@ -122,7 +122,7 @@ def _sample_photographs(settings: Settings[SampleConfig], run) -> int:
             "--steps and --invert have no effect on a run that models "
             "photographs by one forward pass. Remove them."
         )
-    given = applications.load(run, config.images)
+    given = photograph_loading.load(run, config.images)
     settings.check_all_used()
     began = time.monotonic()
     picture = applications.overview(

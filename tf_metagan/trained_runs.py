@@ -133,6 +133,35 @@ def require_steps(run: Run, command: str) -> None:
         )
 
 
+def require_photographs(run: Run, command: str) -> None:
+    """Refuse runs that do not model photographs.
+
+    Raises:
+      ValueError: the run is of another kind.
+    """
+    if run.algorithm.game.model is None:
+        raise ValueError(
+            f"{command} needs a run that models photographs, got one of "
+            f"--algo={run.settings.config.algo}. Train with --algo=internal "
+            "or singan, or use python -m tf_metagan.sample."
+        )
+
+
+def require_any_photograph(run: Run, command: str) -> None:
+    """Refuse runs that model the one photograph that they were trained on.
+
+    Raises:
+      ValueError: the run is of that kind.
+    """
+    if run.algorithm.one_task:
+        raise ValueError(
+            f"{command} takes runs that model any photograph, got one of "
+            f"--algo={run.settings.config.algo}, which knows that of its "
+            "training only. Use python -m tf_metagan.apply, or train with "
+            "--algo=internal."
+        )
+
+
 def load_pretrained(name: str) -> Run:
     """Load a model that comes with the package.
 

@@ -14,6 +14,7 @@ from tf_metagan import (
     cli,
     evaluate,
     export,
+    photograph_loading,
     sample,
     serve,
     train,
@@ -178,7 +179,7 @@ def test_packed_and_exported_run_draws_as_the_run(here, folder, run):
     assert "The given images are not of its training" in (
         folder / "model" / "1" / "README.md"
     ).read_text(encoding="utf-8")
-    (given,) = applications.load(
+    (given,) = photograph_loading.load(
         trained_runs.load_run(str(run)), [f"{folder}/photographs/1.png"]
     )
     images = [
@@ -214,7 +215,7 @@ def test_other_hypernetworks_train_and_export(here, folder, kind):
     )
     assert code == cli.EXIT_OK, err
     loaded = trained_runs.load_run(str(logdir))
-    (given,) = applications.load(loaded, [f"{folder}/photographs/1.png"])
+    (given,) = photograph_loading.load(loaded, [f"{folder}/photographs/1.png"])
     model = serve.load(f"{folder}/{kind}_model")
     np.testing.assert_allclose(
         model.reconstruct(given.image),
@@ -316,7 +317,7 @@ def test_checkpoints_of_different_scales_have_no_mean(folder, run):
 
 def test_interpolation_ends_at_both_models(folder, run):
     loaded = trained_runs.load_run(str(run))
-    first, _, second = applications.load(
+    first, _, second = photograph_loading.load(
         loaded, [str(folder / "photographs" / f"{i}.png") for i in (0, 1, 2)]
     )
     ends = applications.between(

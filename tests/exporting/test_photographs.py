@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tests.exporting import exports
 from tests.exporting.test_files import written
-from tf_metagan import applications, serve
+from tf_metagan import applications, photograph_loading, serve
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
 from tf_metagan.data import landscapes, pixels
@@ -207,7 +207,7 @@ def test_files_are_treated_as_the_run_treats_them(photographs, tmp_path):
         image = landscape(4, size[0], size[1])
         path = tmp_path / "photograph.png"
         path.write_bytes(encoded(image))
-        (given,) = applications.load(photographs.run, [str(path)])
+        (given,) = photograph_loading.load(photographs.run, [str(path)])
         levels = np.round(image * 127.5 + 127.5).astype(np.float32)
         fitted = fitting.to_width(tf.constant(levels), 24)
         # Two passes that round may differ by a level.

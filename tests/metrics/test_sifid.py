@@ -57,7 +57,9 @@ def test_a_file_is_loaded_once_for_both_layers(monkeypatch):
     for width in (64, 192):
         x = keras.layers.Conv2D(width, 1)(x)
         x = keras.layers.MaxPooling2D()(x)
-    small = features.Inception(keras.Model(pictures, x), name="x", has_head=False)
+    small = features.Inception(
+        keras.Model(pictures, x), name="x", has_head=False
+    )
     loaded = []
     monkeypatch.setattr(
         features, "inception", lambda path: loaded.append(path) or small

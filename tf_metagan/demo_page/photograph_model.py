@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_metagan import applications, trained_runs
+from tf_metagan import photograph_loading, trained_runs
 from tf_metagan.data import base as data
 from tf_metagan.demo_page.model import check_time
 from tf_metagan.exporting import photograph_terms, photographs
@@ -131,7 +131,7 @@ class PhotographModel(abc.ABC):
     def warm_up(self) -> None:
         """Do everything once, for the first visitor."""
         width, channels = self.card.width, self.card.channels
-        drawn = applications.landscapes(2, width=width, channels=channels)
+        drawn = photograph_loading.landscapes(2, width=width, channels=channels)
         first, second = data.to_range(drawn)
         deadline = time.monotonic() + _LONGEST
         for other in (None, second):

@@ -6,7 +6,7 @@ from typing import Any
 from werkzeug import Request, Response
 from werkzeug.routing import Rule
 
-from tf_metagan import applications
+from tf_metagan import photograph_loading
 from tf_metagan.data import base as data
 from tf_metagan.demo_page import photograph_inputs
 from tf_metagan.demo_page.pages import Page, json_answer, png, rule, sheet
@@ -55,7 +55,7 @@ class PhotographRoutes(Page):
     def landscapes(self, request: Request, seed: int) -> Response:
         """Draw landscapes to pick from, other ones for another seed."""
         del request
-        drawn = applications.landscapes(
+        drawn = photograph_loading.landscapes(
             _LANDSCAPES,
             width=_LANDSCAPE_WIDTH,
             channels=self._model.card.channels,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_metagan import applications
+from tf_metagan import trained_runs
 from tf_metagan.exporting.few_shot import FewShot
 from tf_metagan.exporting.form import Form
 from tf_metagan.exporting.photographs import Photographs
@@ -16,5 +16,5 @@ def of(run: Any) -> Form:
     """
     if run.algorithm.game.model is None:
         return FewShot()
-    applications.require_any_photograph(run, "tf_metagan.export")
+    trained_runs.require_any_photograph(run, "tf_metagan.export")
     return Photographs()

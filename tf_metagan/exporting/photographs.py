@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tf_metagan import applications
+from tf_metagan import applications, photograph_loading
 from tf_metagan.data import base as data
 from tf_metagan.exporting.form import (
     SERVING_DEFAULT,
@@ -69,13 +69,13 @@ class Photographs(Form):
 
     def load(self, run: Any, images: Sequence[str]) -> list[Example]:
         """See `Form`: each is an example."""
-        given = applications.load(run, images)
+        given = photograph_loading.load(run, images)
         return [Example(x.name, x.image[np.newaxis]) for x in given]
 
     def own_example(self, model: Model, *, number: int = 0) -> Example:
         """See `Form`: a landscape of that number."""
         image = model.info["image"]
-        drawn = applications.landscapes(
+        drawn = photograph_loading.landscapes(
             number + 1, width=image["width"], channels=image["channels"]
         )
         return Example("a drawn landscape", data.to_range(drawn[-1:]))
@@ -135,7 +135,9 @@ class Photographs(Form):
                 for image in shown
             ],
         }
-        given = [applications.Photograph(x.name, x.images[0]) for x in examples]
+        given = [
+            photograph_loading.Photograph(x.name, x.images[0]) for x in examples
+        ]
         return applications.grid(columns, given)
 
     def promise(self, info: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tf_metagan import applications
+from tf_metagan import photograph_loading, trained_runs
 from tf_metagan.data import landscapes, photographs
 
 SIZE = 24
@@ -45,9 +45,9 @@ def test_only_photograph_comes_as_it_was_trained_on(path):
         levels = (found.image + 1.0) * 127.5
         np.testing.assert_allclose(levels, trained.images[0], atol=1e-3)
 
-    (own,) = applications.load(run(one_task=True), [str(path)])
+    (own,) = photograph_loading.load(run(one_task=True), [str(path)])
     check(own)
-    (other,) = applications.load(run(one_task=False), [str(path)])
+    (other,) = photograph_loading.load(run(one_task=False), [str(path)])
     assert other.image.shape == (17, SIZE, 3)  # its own aspect
     with pytest.raises(AssertionError):
         check(other)
@@ -59,14 +59,16 @@ def test_only_photograph_comes_as_it_was_trained_on(path):
 def test_photograph_of_training_is_seen_wherever_it_comes_from(
     path, one_task, group
 ):
-    (found,) = applications.loaded_again(run(one_task=one_task), [str(path)])
+    (found,) = photograph_loading.loaded_again(
+        run(one_task=one_task), [str(path)]
+    )
     assert (found.name, found.group) == ("odd.png", group)
     unknown = run(one_task=one_task, known=False)
-    assert applications.loaded_again(unknown, [str(path)]) == []
+    assert photograph_loading.loaded_again(unknown, [str(path)]) == []
 
 
 def test_runs_of_one_photograph_are_told_from_others():
-    applications.require_any_photograph(run(one_task=False), "command")
+    trained_runs.require_any_photograph(run(one_task=False), "command")
     white = run(one_task=True, known=True)  # trained on a white photograph
     with pytest.raises(ValueError, match="command takes runs that model any"):
-        applications.require_any_photograph(white, "command")
+        trained_runs.require_any_photograph(white, "command")
