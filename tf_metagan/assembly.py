@@ -243,6 +243,7 @@ def make_learner(
     *,
     split: data.Split | None = None,
     start: Vars | None = None,
+    embedding_weights: str | None = None,
     stock: np.ndarray | None = None,
 ) -> Learner:
     """Draw the initial meta-weights and give them variables and optimisers.
@@ -253,18 +254,20 @@ def make_learner(
       strategy: where the variables live.
       split: kept in checkpoints.
       start: meta-weights to begin with instead of drawn ones.
+      embedding_weights: file to begin with in embeddings, see
+        `gan.resnet_weights.put`; needless where a checkpoint is restored.
       stock: images that the game keeps, see `gan.game.Game.stock`.
 
     Raises:
-      ValueError: `start` is of other networks.
+      OSError: there is no such file.
+      ValueError: `start` or the file is of other networks.
     """
     seed = settings.take("seed")
     values = algorithm.init(seed)
     if start is not None:
         values = begin_with(values, start)
-    weights = settings.take("embedding_weights")
-    if weights is not None:
-        values = resnet_weights.put(values, weights)
+    if embedding_weights is not None:
+        values = resnet_weights.put(values, embedding_weights)
     if stock is not None:
         values = algorithm.game.stock(values, stock)
     length = settings.take("meta_steps") // len(algorithm.phases())

@@ -111,6 +111,7 @@ def _train(
         strategy,
         split=split,
         start=trained_runs.load_run(begun).vars if begun else None,
+        embedding_weights=settings.take("embedding_weights"),
         stock=draw_stock(settings, images, split, algorithm.game.stocks),
     )
     for name in (*resuming.OWN, "meta_steps"):

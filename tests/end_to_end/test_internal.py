@@ -303,6 +303,30 @@ def test_what_apply_refuses(here, folder, run, words, message):
     assert message in err
 
 
+def test_trained_run_needs_no_file_that_it_began_with(folder, run):
+    copy = folder / "begun"
+    shutil.copytree(run, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["settings"]["embedding_weights"] = f"{folder}/gone.npz"
+    (copy / "config.json").write_text(json.dumps(config))
+    loaded, before = (trained_runs.load_run(str(x)) for x in (copy, run))
+    np.testing.assert_array_equal(
+        loaded.vars.params["g"]["embed/stem/kernel"],
+        before.vars.params["g"]["embed/stem/kernel"],
+    )
+
+
+def test_training_begins_with_the_file_it_is_given(here, folder):
+    values = {**SIZES, "image_folder": folder / "photographs"}
+    code, _, err = here(
+        train.COMMAND,
+        *runs.flags(**values, embedding_weights=folder / "gone.npz"),
+        f"--logdir={folder}/nothing",
+    )
+    assert code == cli.EXIT_USAGE
+    assert "gone.npz is for --embedding=resnet18 or resnet34" in err
+
+
 def test_checkpoints_of_different_scales_have_no_mean(folder, run):
     copy = folder / "averaged"
     shutil.copytree(run, copy)
