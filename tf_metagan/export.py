@@ -110,9 +110,10 @@ class ExportConfig:
         unit="pixels",
         interval="[16, 16384]",
     )
-    max_sample_pixels: int = setting(
-        2**22,
-        "Pixels of all samples of photographs together.",
+    max_sample_pixels: int | None = setting(
+        None,
+        "Pixels of all samples of photographs together. None: 2^22, or what "
+        "--default_samples of the highest photograph have.",
         section=_REQUEST,
         unit="pixels",
         interval="[256, 1000000000]",

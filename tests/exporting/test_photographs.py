@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import PIL.Image
@@ -13,7 +14,7 @@ import tensorflow as tf
 
 from tests.exporting import exports
 from tests.exporting.test_files import written
-from tf_metagan import applications, photograph_loading, serve
+from tf_metagan import applications, export, photograph_loading, serve
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
 from tf_metagan.data import landscapes, pixels
@@ -247,6 +248,33 @@ def test_heights_in_the_graph_are_those_of_numbers(width):
         scales = [h for h, _ in pyramid.sizes(expected, widths)]
         found = graph(tf.constant([height, full]))
         assert found.numpy().tolist() == [expected, *scales]
+
+
+def wide_run(width):
+    """Return a run of photographs of a width, as far as its terms need."""
+    model = types.SimpleNamespace(sizes=[(20, 28), (width, width)], weights=[1])
+    game = types.SimpleNamespace(model=lambda vars: model)
+    config = types.SimpleNamespace(channels=3)
+    return types.SimpleNamespace(
+        algorithm=types.SimpleNamespace(game=game),
+        settings=types.SimpleNamespace(config=config),
+        vars=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "pixels"), [(128, 2**22), (250, 16 * 250 * 8 * 250)]
+)
+def test_defaults_of_any_width_are_within_the_limits(width, pixels):
+    form, config = photograph_exports.Photographs(), export.ExportConfig()
+    terms = form.terms(config, wide_run(width))
+    terms.check()
+    assert terms.limits.sample_pixels == pixels
+    given = export.ExportConfig(max_sample_pixels=2**20)
+    narrow = form.terms(given, wide_run(width))
+    assert narrow.limits.sample_pixels == 2**20
+    with pytest.raises(ValueError, match=r"=1048576\. Raise it, leave it out"):
+        narrow.check()
 
 
 def test_rows_are_photographs(photographs):

@@ -87,6 +87,12 @@ class Terms(NamedTuple):
             },
         }
 
+    @property
+    def default_pixels(self) -> int:
+        """The most that the samples of a default request have together."""
+        tallest = self.widths[-1] ** 2 * self.limits.aspect
+        return self.defaults.num_samples * tallest
+
     def check(self) -> None:
         """Refuse defaults that the limits would refuse.
 
@@ -100,11 +106,11 @@ class Terms(NamedTuple):
                 f"for: expected at most --max_samples={limits.samples}. Raise "
                 "it or ask for less by default."
             )
-        tallest = count * self.widths[-1] ** 2 * limits.aspect
-        if tallest > limits.sample_pixels:
+        if self.default_pixels > limits.sample_pixels:
             raise ValueError(
                 f"--default_samples={count} of a photograph {limits.aspect} "
-                f"times as high as wide have {tallest} pixels: expected at "
-                f"most --max_sample_pixels={limits.sample_pixels}. Raise it or "
-                "ask for less by default."
+                f"times as high as wide have {self.default_pixels} pixels: "
+                "expected at most "
+                f"--max_sample_pixels={limits.sample_pixels}. Raise it, leave "
+                "it out or ask for less by default."
             )

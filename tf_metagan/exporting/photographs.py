@@ -1,5 +1,6 @@
 """Exports of runs that turn a photograph into a GAN by one forward pass."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -57,11 +58,14 @@ class Photographs(Form):
             samples=config.max_samples,
             pixels=config.max_pixels,
             side=config.max_side,
-            sample_pixels=config.max_sample_pixels,
         )
         defaults = Defaults(config.default_samples or _SAMPLES)
         found = terms_of(run, limits, defaults)
-        return found._replace(weights=config.weights)
+        sample_pixels = config.max_sample_pixels or max(
+            limits.sample_pixels, found.default_pixels
+        )
+        limits = dataclasses.replace(limits, sample_pixels=sample_pixels)
+        return found._replace(limits=limits, weights=config.weights)
 
     def module(self, run: Any, terms: Terms) -> tf.Module:
         """See `Form`."""
