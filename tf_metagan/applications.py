@@ -10,7 +10,7 @@ from absl import logging
 from tf_metagan import pictures, registry
 from tf_metagan.core import rng
 from tf_metagan.core.inner import InnerRule
-from tf_metagan.gan import finetuning, single_image
+from tf_metagan.gan import finetuning, pyramid, single_image
 from tf_metagan.photograph_loading import Photograph
 from tf_metagan.trained_runs import Run
 
@@ -42,22 +42,35 @@ def model_of(run: Run, image: np.ndarray) -> single_image.Model:
     return game.model(game.remember(run.vars, image[tf.newaxis, tf.newaxis]))
 
 
+def check_finetuning(run: Run, how: Finetuning) -> None:
+    """Refuse steps for a GAN that has learned from its photograph already.
+
+    Args:
+      run: that models photographs.
+      how: steps asked for.
+
+    Raises:
+      ValueError: steps were asked for, and no hypernetwork makes the GAN.
+    """
+    if how.steps and run.algorithm.game.alone is None:
+        raise ValueError(
+            f"--finetune_steps={how.steps} goes on from what a hypernetwork "
+            f"makes, and --algo={run.settings.config.algo} has none. Use a run "
+            "of --algo=internal, or train this one for longer."
+        )
+
+
 def finetuned(
     run: Run, image: np.ndarray, how: Finetuning
 ) -> single_image.Model:
     """Embed a photograph [H, W, C] and let its GAN learn from it for a while.
 
     Raises:
-      ValueError: the GAN of the run has learned from the photograph already.
+      ValueError: see `check_finetuning`.
     """
     if not how.steps:
         return model_of(run, image)
-    if run.algorithm.game.alone is None:
-        raise ValueError(
-            f"--finetune_steps={how.steps} goes on from what a hypernetwork "
-            f"makes, and --algo={run.settings.config.algo} has none. Use a run "
-            "of --algo=internal, or train this one for longer."
-        )
+    check_finetuning(run, how)
     adam = registry.find(registry.INNER_OPTIMIZERS, "adam")(
         inner_beta1=0.5,
         inner_beta2=0.999,
@@ -160,9 +173,9 @@ def between(
       (reconstruction [1, H, W, C], samples [n, H, W, C]) of each strength.
 
     Raises:
-      ValueError: fine-tuned weights are not those of an embedding.
+      ValueError: see `check_space`.
     """
-    check_space(space, how)
+    check_space(run, space, how)
     game = run.algorithm.game
     own, other = finetuned(run, first, how), finetuned(run, second, how)
 
@@ -185,31 +198,43 @@ def between(
     ]
 
 
-def check_space(space: str, how: Finetuning) -> None:
-    """Refuse to fine-tune models whose weights are then made of embeddings.
+def check_space(run: Run, space: str, how: Finetuning) -> None:
+    """Refuse embeddings where weights are not made of them.
 
     Args:
+      run: that models photographs.
       space: "weights" or "features".
       how: steps of fine-tuning.
 
     Raises:
-      ValueError: both were asked for.
+      ValueError: the run has no embeddings, or weights change after them.
     """
-    if space == "features" and how.steps:
+    if space == "weights":
+        return
+    if run.algorithm.game.blend is None:
         raise ValueError(
-            f"--space=features makes weights of embeddings, and "
+            f"--space={space} makes weights of embeddings, and "
+            f"--algo={run.settings.config.algo} has none. Use --space=weights."
+        )
+    if how.steps:
+        raise ValueError(
+            f"--space={space} makes weights of embeddings, and "
             f"--finetune_steps={how.steps} changes weights after that. Use "
             "--space=weights, or no such steps."
         )
 
 
-def check_enlarges(run: Run, image: np.ndarray) -> None:
+def check_enlarges(run: Run, model: single_image.Model) -> None:
     """Refuse to enlarge by a generator that has no scale for it.
+
+    Args:
+      run: that the model is of.
+      model: of a photograph.
 
     Raises:
       ValueError: the run is of a growing generator.
     """
-    if not model_of(run, image).nets.enlarges:
+    if not model.nets.enlarges:
         raise ValueError(
             f"--task=superres needs scales that draw images, and those of "
             f"--algo={run.settings.config.algo} pass on features. Use a run of "
@@ -217,22 +242,22 @@ def check_enlarges(run: Run, image: np.ndarray) -> None:
         )
 
 
-def check_scale(run: Run, image: np.ndarray, scale: int) -> None:
-    """Refuse a scale at which nothing can be injected.
+def check_scale(run: Run, scale: int, *, least: int) -> None:
+    """Refuse a scale that a run does not have.
 
     Args:
-      run: of internal learning.
-      image: photograph.
-      scale: the first that is to draw.
+      run: that models photographs.
+      scale: the first that is to draw, or whose weights are to be mixed.
+      least: 1 where a picture has to come from a scale below, else 0.
 
     Raises:
       ValueError: there is no such scale.
     """
-    count = len(model_of(run, image).weights)
-    if not 1 <= scale < count:
+    count = pyramid.num_scales(run.vars.params)
+    if not least <= scale < count:
         raise ValueError(
-            f"--scale={scale} cannot be injected into a model of {count} "
-            f"scales; expected 1 to {count - 1}. Small ones change more."
+            f"--scale={scale} is no scale to begin with in a model of {count} "
+            f"scales; expected {least} to {count - 1}. Small ones change more."
         )
 
 

@@ -6,6 +6,8 @@ The command line only; applications.py does the work.
 import dataclasses
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from tf_metagan import cli
 from tf_metagan.fields import check_all, setting
@@ -16,6 +18,18 @@ _HOW = "Sizes and noise"
 _LEARN = "Fine-tuning"
 _RADIUS = {"harmonise": 7.0, "edit": 20.0}
 _INJECTED = ("harmonise", "edit", "paint")
+_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_PER_LINE = 6  # samples of a model in between
+_ALWAYS = ("run", "task", "image", "output", "finetune_steps")
+_OF_TASK = {
+    "samples": ("num_samples", "height", "width", "random_from", "seed"),
+    "reconstruct": (),
+    **dict.fromkeys(_INJECTED, ("other", "mask", "scale")),
+    "superres": ("factor", "seed"),
+    "animate": ("frames", "smoothness", "random_from", "seed"),
+    "interpolate": ("other", "num_samples", "scale", "space", "seed"),
+}
+_OF_FINETUNING = ("finetune_rate", "seed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,12 +71,14 @@ class ApplyConfig:
         "The changed picture, the sketch, or the second photograph.",
         section=_WHAT,
         path=True,
+        chosen_by="task",
     )
     mask: str | None = setting(
         None,
         "Picture that is bright where the other one was changed.",
         section=_WHAT,
         path=True,
+        chosen_by="task",
     )
     output: str = setting(
         "applied.png",
@@ -70,8 +86,14 @@ class ApplyConfig:
         section=_WHAT,
         path=True,
     )
-    num_samples: int = setting(
-        16, "Images to draw.", section=_HOW, unit="images", interval="[1, 1000]"
+    num_samples: int | None = setting(
+        None,
+        f"Images to draw. None: 16, or {_PER_LINE} of each model for "
+        "interpolate.",
+        section=_HOW,
+        unit="images",
+        interval="[1, 1000]",
+        chosen_by="task",
     )
     height: int | None = setting(
         None,
@@ -79,6 +101,7 @@ class ApplyConfig:
         section=_HOW,
         unit="pixels",
         interval="[16, 2048]",
+        chosen_by="task",
     )
     width: int | None = setting(
         None,
@@ -86,6 +109,7 @@ class ApplyConfig:
         section=_HOW,
         unit="pixels",
         interval="[16, 2048]",
+        chosen_by="task",
     )
     random_from: int = setting(
         0,
@@ -93,6 +117,7 @@ class ApplyConfig:
         "those of the photograph, whose layout stays.",
         section=_HOW,
         interval="[0, inf)",
+        chosen_by="task",
     )
     scale: int = setting(
         2,
@@ -101,6 +126,7 @@ class ApplyConfig:
         "generator takes pictures at its coarsest stage.",
         section=_HOW,
         interval="[0, inf)",
+        chosen_by="task",
     )
     space: str = setting(
         "weights",
@@ -108,12 +134,14 @@ class ApplyConfig:
         "between their embeddings. The same without --head_hidden.",
         section=_HOW,
         choices=("weights", "features"),
+        chosen_by="task",
     )
     factor: float = setting(
         4.0,
         "Factor of both sides for superres.",
         section=_HOW,
         interval="(1, 16]",
+        chosen_by="task",
     )
     frames: int = setting(
         100,
@@ -121,12 +149,14 @@ class ApplyConfig:
         section=_HOW,
         unit="frames",
         interval="[1, 10000]",
+        chosen_by="task",
     )
     smoothness: float = setting(
         0.9,
         "Share of its motion that an animation keeps from frame to frame.",
         section=_HOW,
         interval="[0, 1)",
+        chosen_by="task",
     )
     seed: int = setting(
         0,
@@ -148,6 +178,7 @@ class ApplyConfig:
         "Step size of Adam in these steps.",
         section=_LEARN,
         interval="(0, inf)",
+        chosen_by="finetune_steps",
     )
 
     def __post_init__(self) -> None:
@@ -158,43 +189,25 @@ def main(settings: Settings[ApplyConfig]) -> int:
     """Draw; TensorFlow is imported here."""
     from absl import logging
 
-    from tf_metagan import (
-        applications,
-        assembly,
-        photograph_loading,
-        sampling,
-        trained_runs,
-    )
+    from tf_metagan import assembly, sampling, trained_runs
 
-    for name in vars(settings.config):
-        settings.take(name)
     config = settings.config
     _check(config)
+    for name in (*_ALWAYS, *_OF_TASK[config.task]):
+        settings.take(name)
+    if config.finetune_steps:
+        for name in _OF_FINETUNING:
+            settings.take(name)
     assembly.set_graph_options()
     run = trained_runs.load_run(config.run)
     trained_runs.require_photographs(run, "tf_metagan.apply")
-    (given,) = photograph_loading.load(run, [config.image])
-    if config.task in _INJECTED:
-        applications.check_scale(run, given.image, config.scale)
-    if config.task == "interpolate":
-        applications.check_space(config.space, _finetuning(config))
-    if config.task == "superres":
-        applications.check_enlarges(run, given.image)
+    work = _prepare(config, run)
     settings.check_all_used()
     began = time.monotonic()
     if config.task == "animate":
-        sampling.save_animation(
-            config.output,
-            applications.walk(
-                _model(config, run, given),
-                frames=config.frames,
-                smoothness=config.smoothness,
-                random_from=config.random_from,
-                seed=config.seed,
-            ),
-        )
+        sampling.save_animation(config.output, work())
     else:
-        sampling.save_picture(config.output, _picture(config, run, given))
+        sampling.save_picture(config.output, work())
     seconds = time.monotonic() - began
     logging.info("%s, %.1f s: %s", config.task, seconds, config.output)
     return cli.EXIT_OK
@@ -220,86 +233,105 @@ def _check(config: ApplyConfig) -> None:
         )
 
 
-def _finetuning(config: ApplyConfig):
-    from tf_metagan import applications
+def _prepare(config: ApplyConfig, run) -> Callable[[], Any]:
+    """Load and check everything that a task needs.
 
-    return applications.Finetuning(
+    Returns:
+      () -> what the task draws: uint8 [height, width, 3], or for animate the
+      frames [H, W, C].
+    """
+    from tf_metagan import applications, photograph_loading
+
+    given = photograph_loading.load_one(run, config.image)
+    how = applications.Finetuning(
         config.finetune_steps, config.finetune_rate, config.seed
     )
+    applications.check_finetuning(run, how)
+    if config.task == "interpolate":
+        applications.check_scale(run, config.scale, least=0)
+        applications.check_space(run, config.space, how)
+        other = photograph_loading.load_one(run, config.other)
+        return lambda: _interpolation(config, run, given, other, how)
+    model = applications.model_of(run, given.image)
+
+    def learned():
+        if not how.steps:
+            return model
+        return applications.finetuned(run, given.image, how)
+
+    if config.task in _INJECTED:
+        applications.check_scale(run, config.scale, least=1)
+        edited = photograph_loading.load_like(config.other, given)
+        mask = None
+        if config.mask is not None:
+            size = given.image.shape[:2]
+            mask = photograph_loading.load_mask(config.mask, size)
+        return lambda: _injection(config, run, given, learned(), edited, mask)
+    if config.task == "animate":
+        return lambda: applications.walk(
+            learned(),
+            frames=config.frames,
+            smoothness=config.smoothness,
+            random_from=config.random_from,
+            seed=config.seed,
+        )
+    if config.task == "superres":
+        applications.check_enlarges(run, model)
+    return lambda: _picture(config, given, learned())
 
 
-def _model(config: ApplyConfig, run, given):
-    from tf_metagan import applications
-
-    return applications.finetuned(run, given.image, _finetuning(config))
-
-
-def _picture(config: ApplyConfig, run, given):
-    """Return what the task draws: uint8 [height, width, 3]."""
+def _picture(config: ApplyConfig, given, model):
+    """Draw what needs one photograph alone."""
     from tf_metagan import applications, pictures
     from tf_metagan.core import rng
 
-    if config.task == "interpolate":
-        return _interpolation(config, run, given)
-    model = _model(config, run, given)
     seed = rng.make_seed(config.seed)
-    if config.task in _INJECTED:
-        return _injection(config, run, given, model)
     if config.task == "superres":
         drawn = model.enlarge(given.image[None], config.factor, seed).numpy()
         return pictures.grid({"": drawn[None]}, [""], per_line=1)
+    columns = {"photograph": [given.image[None]]}
     if config.task == "reconstruct":
-        columns = {
-            "photograph": [given.image[None]],
-            "reconstruction": [model.reconstruct().numpy()],
-        }
-        return applications.grid(columns, [given])
-    height, width, _ = given.image.shape
-    size = (config.height or height, config.width or width)
-    drawn = model.resized(size).sample(
-        seed, config.num_samples, random_from=config.random_from
-    )
-    columns = {"photograph": [given.image[None]], "samples": [drawn.numpy()]}
+        columns["reconstruction"] = [model.reconstruct().numpy()]
+    else:
+        height, width, _ = given.image.shape
+        size = (config.height or height, config.width or width)
+        drawn = model.resized(size).sample(
+            seed, config.num_samples or 16, random_from=config.random_from
+        )
+        columns["samples"] = [drawn.numpy()]
     return applications.grid(columns, [given])
 
 
-def _interpolation(config: ApplyConfig, run, given):
+def _interpolation(config: ApplyConfig, run, given, other, how):
     import numpy as np
 
-    from tf_metagan import applications, photograph_loading, pictures
+    from tf_metagan import applications, pictures
 
-    (other,) = photograph_loading.load(run, [config.other])
-    strengths = (0.0, 0.25, 0.5, 0.75, 1.0)
     found = applications.between(
         run,
         given.image,
         other.image,
-        strengths=strengths,
-        num_samples=min(config.num_samples, 6),
+        strengths=_STRENGTHS,
+        num_samples=config.num_samples or _PER_LINE,
         first_scale=config.scale,
         seed=config.seed,
         space=config.space,
-        how=_finetuning(config),
+        how=how,
     )
     rebuilt, drawn = (list(x) for x in zip(*found, strict=True))
     return pictures.grid(
         {"reconstruction": np.stack(rebuilt), "samples": np.stack(drawn)},
         [
             f"{(1 - t):.0%} {given.name}, {t:.0%} {other.name}"
-            for t in strengths
+            for t in _STRENGTHS
         ],
-        per_line=6,
+        per_line=_PER_LINE,
     )
 
 
-def _injection(config: ApplyConfig, run, given, model):
-    from tf_metagan import applications, photograph_loading
+def _injection(config: ApplyConfig, run, given, model, edited, mask):
+    from tf_metagan import applications
 
-    height, width, _ = given.image.shape
-    edited = photograph_loading.load_like(config.other, given)
-    mask = None
-    if config.mask is not None:
-        mask = photograph_loading.load_mask(config.mask, (height, width))
     drawn = applications.injected(
         run,
         model,

@@ -79,6 +79,7 @@ class EvaluatePhotographsConfig:
         "Step size of Adam in these steps.",
         section=_HOW,
         interval="(0, inf)",
+        chosen_by="finetune_steps",
     )
     inception_weights: str | None = setting(
         None,
@@ -107,9 +108,10 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
     from tf_metagan.data import atomic
     from tf_metagan.evaluation import photographs, store
 
-    for name in vars(settings.config):
-        settings.take(name)
     config = settings.config
+    for name in vars(config):
+        if config.finetune_steps or name != "finetune_rate":
+            settings.take(name)
     if not config.run:
         raise ValueError(
             "--run is missing: expected folders of runs that model "

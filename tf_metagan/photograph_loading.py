@@ -70,6 +70,21 @@ def load(run: Run, images: Sequence[str]) -> list[Photograph]:
     return found
 
 
+def load_one(run: Run, path: str) -> Photograph:
+    """Load one photograph; see `load`.
+
+    Raises:
+      ValueError: the path is of a folder with several, or see `load`.
+    """
+    found = load(run, [path])
+    if len(found) > 1:
+        raise ValueError(
+            f"{path} holds {len(found)} pictures; expected one photograph. "
+            f"Name one of them, such as {found[0].name}."
+        )
+    return found[0]
+
+
 def loaded_again(
     run: Run, images: Sequence[str] = ()
 ) -> list[photographs.Subject]:

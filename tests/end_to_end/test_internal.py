@@ -22,7 +22,7 @@ from tf_metagan import (
     training,
 )
 from tf_metagan.data import landscapes
-from tf_metagan.gan import heads
+from tf_metagan.gan import finetuning, heads, hypernetwork
 from tf_metagan.learner import Learner
 
 SIZES = {
@@ -246,7 +246,8 @@ def test_tasks_of_one_photograph(here, folder, run, task):
 @pytest.mark.parametrize("task", ["paint", "edit", "harmonise", "interpolate"])
 def test_tasks_of_two_pictures(here, folder, run, task):
     other = f"--other={folder}/photographs/2.png"
-    drawn = asked(here, folder, run, task, other, "--num_samples=1")
+    words = ["--num_samples=1"] if task == "interpolate" else []
+    drawn = asked(here, folder, run, task, other, *words)
     assert np.asarray(drawn).std() > 0
 
 
@@ -283,6 +284,19 @@ def test_animation(here, folder, run):
         (["--task=animate"], "expected a .gif for animate"),
         (["--task=paint", "--scale=7", "--other=OTHER"], "expected 1 to 2"),
         (
+            ["--task=interpolate", "--scale=3", "--other=OTHER"],
+            "--scale=3 is no scale to begin with in a model of 3 scales",
+        ),
+        (
+            ["--task=reconstruct", "--width=40"],
+            "--width=40 has no effect with --task=reconstruct",
+        ),
+        (
+            ["--finetune_rate=0.1"],
+            "--finetune_rate=0.1 has no effect with --finetune_steps=0",
+        ),
+        (["--image=FOLDER"], "photographs holds 5 pictures; expected one"),
+        (
             [
                 "--task=interpolate",
                 "--space=features",
@@ -295,7 +309,8 @@ def test_animation(here, folder, run):
 )
 def test_what_apply_refuses(here, folder, run, words, message):
     image = f"{folder}/photographs/0.png"
-    words = [word.replace("OTHER", image) for word in words]
+    folder = f"{folder}/photographs"
+    words = [x.replace("OTHER", image).replace("FOLDER", folder) for x in words]
     code, _, err = here(
         apply.COMMAND, f"--run={run}", f"--image={image}", *words
     )
@@ -325,6 +340,38 @@ def test_training_begins_with_the_file_it_is_given(here, folder):
     )
     assert code == cli.EXIT_USAGE
     assert "gone.npz is for --embedding=resnet18 or resnet34" in err
+
+
+def test_nothing_is_learned_for_a_picture_that_is_not_there(
+    here, folder, run, monkeypatch
+):
+    monkeypatch.setattr(
+        finetuning, "finetune", lambda *args, **more: pytest.fail("learned")
+    )
+    code, _, err = here(
+        apply.COMMAND,
+        f"--run={run}",
+        f"--image={folder}/photographs/0.png",
+        "--task=edit",
+        f"--other={folder}/photographs/absent.png",
+        "--finetune_steps=2",
+    )
+    assert code == cli.EXIT_DATA
+    assert "absent.png" in err
+
+
+def test_photograph_is_embedded_once(here, folder, run, monkeypatch):
+    seen = []
+    embed = hypernetwork.Hypernetworks._embed
+
+    def noted(self, vars, owner, photographs, **more):
+        seen.append(owner)
+        return embed(self, vars, owner, photographs, **more)
+
+    monkeypatch.setattr(hypernetwork.Hypernetworks, "_embed", noted)
+    other = f"--other={folder}/photographs/2.png"
+    asked(here, folder, run, "paint", other)
+    assert seen == ["g"]
 
 
 def test_checkpoints_of_different_scales_have_no_mean(folder, run):

@@ -77,8 +77,29 @@ def test_training_goes_through_all_scales(run):
 
 @pytest.mark.parametrize("task", ["samples", "reconstruct", "superres"])
 def test_applications(here, folder, run, task):
-    drawn = asked(here, folder, run, task, "--num_samples=2")
+    words = ["--num_samples=2"] if task == "samples" else []
+    drawn = asked(here, folder, run, task, *words)
     assert np.asarray(drawn).std() > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--finetune_steps=2"], "goes on from what a hypernetwork makes"),
+        (
+            ["--task=interpolate", "--space=features", "--other=FILE"],
+            "makes weights of embeddings, and --algo=singan has none",
+        ),
+    ],
+)
+def test_what_needs_a_hypernetwork(here, folder, run, words, message):
+    path = f"{folder}/photographs/0.png"
+    words = [x.replace("FILE", path) for x in words]
+    code, _, err = here(
+        apply.COMMAND, f"--run={run}", f"--image={path}", *words
+    )
+    assert code == cli.EXIT_USAGE
+    assert message in err
 
 
 def test_it_is_not_exported_and_has_no_page(run):
@@ -178,7 +199,7 @@ def test_growing_generator_by_the_same_commands(here, folder):
     assert "params.g.scale2.conv3.kernel" in runs.variables(logdir)
     other = f"--other={folder}/photographs/2.png"
     for task in ("reconstruct", "samples", "paint"):
-        more = [other] if task == "paint" else ["--num_samples=2"]
+        more = [other] if task == "paint" else []
         drawn = asked(here, folder, logdir, task, *more)
         assert np.asarray(drawn).std() > 0
     code, _, err = here(
