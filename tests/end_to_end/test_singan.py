@@ -132,6 +132,10 @@ def test_another_photograph_is_refused(here, folder, run, command):
             "--meta_batch=2 asks for several photographs",
         ),
         (
+            ["--image=FOLDER/0.png", "--parallel_tasks=2"],
+            "--parallel_tasks=2 has no effect here",
+        ),
+        (
             ["--image=FOLDER/0.png", "--mirror_classes"],
             "--mirror_classes makes several photographs of one",
         ),

@@ -65,7 +65,6 @@ class Photographs(base.Algorithm, abc.ABC):
         inner_steps: int,
         meta_steps: int,
         meta_learn=("*",),
-        parallel_tasks: int | None = None,
     ):
         """Fix the rule.
 
@@ -74,17 +73,13 @@ class Photographs(base.Algorithm, abc.ABC):
           inner_steps: 1: a photograph is embedded, not learned by steps.
           meta_steps: length of training, divided over the scales.
           meta_learn: patterns of the weights that the outer loop learns.
-          parallel_tasks: without effect: a batch is worked on as one.
 
         Raises:
           ValueError: the game has no scales, or there are inner steps, or
             fewer meta-steps than scales.
         """
         super().__init__(
-            rollout,
-            inner_steps=inner_steps,
-            meta_learn=meta_learn,
-            parallel_tasks=parallel_tasks,
+            rollout, inner_steps=inner_steps, meta_learn=meta_learn
         )
         if self.game.model is None:
             raise ValueError(
