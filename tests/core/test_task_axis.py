@@ -69,6 +69,24 @@ def test_convolutions_to_second_order():
     assert not any("Conv2D" in name for name in count)
 
 
+@pytest.mark.parametrize("shared", [0, 1, 2])
+def test_convolutions_of_what_tasks_share(shared):
+    """Images that no task changes, or kernels."""
+    tasks = [
+        draw(TASKS, 2, 6, 6, 2),
+        draw(TASKS, 4, 4, 2, 3),
+        draw(TASKS, 3, 3, 2, 3),
+    ]
+    same = tasks.pop(shared)[0]
+
+    def work(task):
+        whole = list(task)
+        whole.insert(shared, same)
+        return convolved(tuple(whole))
+
+    check(work, tuple(tasks))
+
+
 def test_random_numbers_are_those_of_each_task():
     def drawn(task, *, stream=2):
         seed, x = task

@@ -26,7 +26,9 @@ def with_rules(table: dict[str, Callable], number: int) -> dict[str, Callable]:
     """
     own = {name: _of_values(rule, number) for name, rule in _RULES.items()}
     for name, (operands, rule) in _CONVOLUTIONS.items():
-        own[name] = _where_both(table[name], operands, _of_values(rule, number))
+        own[name] = _where_first(
+            table[name], operands, _of_values(rule, number)
+        )
     for name in ("While", "StatelessWhile"):
         own[name] = _loop(table[name], number)
     return {
@@ -50,12 +52,17 @@ def _of_values(rule: Callable, number: int):
     return convert
 
 
-def _where_both(usual: Callable, operands: tuple[int, int], rule: Callable):
-    """Return a rule for the case that both operands differ between tasks."""
+def _where_first(usual: Callable, operands: tuple[int, int], rule: Callable):
+    """Return a rule for the case that the first operand is stacked.
+
+    It sees both stacked. TensorFlow knows the case that it is not.
+    """
 
     def convert(op):
-        both = all(op.input(i).is_stacked for i in operands)
-        return rule(op) if both else usual(op)
+        if not op.input(operands[0]).is_stacked:
+            return usual(op)
+        op.stack_inputs(operands)
+        return rule(op)
 
     return convert
 
@@ -253,9 +260,9 @@ def _depends(graph, stacked: list[bool]) -> list[bool]:
     return [x.ref() in found for x in graph.outputs]
 
 
-# {operation: ((operands that differ between tasks), rule)}.
+# {operation: ((operand without a rule of TensorFlow's, the other one), rule)}.
 _CONVOLUTIONS = {
-    "Conv2D": ((0, 1), _conv2d),
+    "Conv2D": ((1, 0), _conv2d),
     "Conv2DBackpropInput": ((1, 2), _conv2d_backprop_input),
     "Conv2DBackpropFilter": ((0, 2), _conv2d_backprop_filter),
 }
