@@ -160,14 +160,21 @@ def test_tasks_at_once(at_once, loops):
     check(lambda task: task[0] * task[1], SIZES, at_once=at_once, loops=loops)
 
 
-def test_unknown_operation_is_refused_and_own_rules_removed():
+@pytest.mark.parametrize(
+    ("work", "shape", "name"),
+    [
+        (lambda x: tf.cast(tf.size(tf.unique(x).y), x.dtype), [4], "Unique"),
+        (
+            lambda x: tf.reduce_max(x, tf.cast(x[0, 0] > 0, "int32")),
+            [2, 2],
+            "Max",
+        ),
+    ],
+)
+def test_unknown_operation_is_refused_and_own_rules_removed(work, shape, name):
     before = dict(pfor._pfor_converter_registry)
-    with pytest.raises(ValueError, match=r"has no form of Unique.*=loop"):
-        total(
-            task_axis.vectorized_sum,
-            lambda x: tf.cast(tf.size(tf.unique(x).y), x.dtype),
-            draw(TASKS, 4),
-        )
+    with pytest.raises(ValueError, match=rf"has no form of {name} .*=loop"):
+        total(task_axis.vectorized_sum, work, draw(TASKS, *shape))
     assert pfor._pfor_converter_registry == before
 
 

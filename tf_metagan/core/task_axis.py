@@ -12,13 +12,18 @@ is as it was once the graph is built.
 """
 
 import contextlib
+import re
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from tf_metagan.core import tree
 
-_NO_RULE = "No pfor vectorization defined for "
+# No rule, or none for an input that differs between tasks.
+_NO_RULE = re.compile(
+    r"No pfor vectorization defined for (\w+)"
+    r"|Input \S+ of op '(\w+)' expected to be loop invariant"
+)
 
 
 def loop_sum(work: Callable, tasks, zero, *, at_once: int | None = None):
@@ -96,10 +101,10 @@ def _map(work: Callable, tasks):
         with _own_rules(number):
             return tf.vectorized_map(work, tasks, fallback_to_while_loop=False)
     except ValueError as error:
-        text = str(error)
-        if _NO_RULE not in text:
+        found = _NO_RULE.search(str(error))
+        if found is None:
             raise
-        operation = text.split(_NO_RULE)[1].split()[0]
+        operation = found[1] or found[2]
         raise ValueError(
             f"--task_mapping=vectorized has no form of {operation} with one "
             "more axis for the tasks, and something here uses it. Use "
