@@ -42,22 +42,32 @@ def model_of(run: Run, image: np.ndarray) -> single_image.Model:
     return game.model(game.remember(run.vars, image[tf.newaxis, tf.newaxis]))
 
 
-def check_finetuning(run: Run, how: Finetuning) -> None:
-    """Refuse steps for a GAN that has learned from its photograph already.
+def check_finetuning(
+    run: Run, how: Finetuning, images: Sequence[np.ndarray]
+) -> None:
+    """Refuse steps that the GAN of a photograph cannot take.
 
     Args:
       run: that models photographs.
       how: steps asked for.
+      images: photographs, each [H, W, C].
 
     Raises:
-      ValueError: steps were asked for, and no hypernetwork makes the GAN.
+      ValueError: steps were asked for, and no hypernetwork makes the GAN, or
+        a photograph is too flat for its discriminator.
     """
-    if how.steps and run.algorithm.game.alone is None:
+    if not how.steps:
+        return
+    game = run.algorithm.game
+    if game.alone is None:
         raise ValueError(
             f"--finetune_steps={how.steps} goes on from what a hypernetwork "
             f"makes, and --algo={run.settings.config.algo} has none. Use a run "
             "of --algo=internal, or train this one for longer."
         )
+    widths = [width for _, width in game.model(run.vars).sizes]
+    for image in images:
+        pyramid.check_patches(len(image), widths)
 
 
 def finetuned(
@@ -70,7 +80,7 @@ def finetuned(
     """
     if not how.steps:
         return model_of(run, image)
-    check_finetuning(run, how)
+    check_finetuning(run, how, [image])
     adam = registry.find(registry.INNER_OPTIMIZERS, "adam")(
         inner_beta1=0.5,
         inner_beta2=0.999,

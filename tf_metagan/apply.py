@@ -246,11 +246,12 @@ def _prepare(config: ApplyConfig, run) -> Callable[[], Any]:
     how = applications.Finetuning(
         config.finetune_steps, config.finetune_rate, config.seed
     )
-    applications.check_finetuning(run, how)
+    applications.check_finetuning(run, how, [given.image])
     if config.task == "interpolate":
         applications.check_scale(run, config.scale, least=0)
         applications.check_space(run, config.space, how)
         other = photograph_loading.load_one(run, config.other)
+        applications.check_finetuning(run, how, [other.image])
         return lambda: _interpolation(config, run, given, other, how)
     model = applications.model_of(run, given.image)
 

@@ -125,10 +125,15 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
     subjects = _subjects(config, runs)
     nets = _nets(config)
     protocol = photographs.Protocol(config.samples, config.levels, config.seed)
-    settings.check_all_used()
     how = applications.Finetuning(
         config.finetune_steps, config.finetune_rate, config.seed
     )
+    for name, run in runs.items():
+        photographs.check(subjects[name], protocol)
+        if not run.algorithm.one_task:
+            images = [subject.image for subject in subjects[name]]
+            applications.check_finetuning(run, how, images)
+    settings.check_all_used()
     folder = config.output or os.path.join(config.run[0], RESULTS)
     os.makedirs(folder, exist_ok=True)
     systems = [

@@ -13,6 +13,7 @@ from tf_metagan import (
     apply,
     cli,
     evaluate,
+    evaluate_photographs,
     export,
     photograph_loading,
     sample,
@@ -358,6 +359,26 @@ def test_nothing_is_learned_for_a_picture_that_is_not_there(
     )
     assert code == cli.EXIT_DATA
     assert "absent.png" in err
+
+
+@pytest.mark.parametrize("command", [apply, evaluate_photographs])
+def test_nothing_is_learned_of_a_photograph_without_a_patch(
+    here, folder, run, command
+):
+    flat = folder / "flat.png"
+    drawn = landscapes.draw(np.random.default_rng(0), 48)[:16]
+    PIL.Image.fromarray(drawn).save(flat)
+    words = [f"--run={run}", "--finetune_steps=2"]
+    if command is apply:
+        words.append(f"--image={flat}")
+    else:
+        words += [f"--images={flat}", "--levels=1"]
+    code, _, err = here(command.COMMAND, *words)
+    assert code == cli.EXIT_USAGE
+    assert {
+        apply: "a photograph of 8 x 24 pixels is 5 x 16 at the coarsest",
+        evaluate_photographs: "flat.png cannot be scored",
+    }[command] in err
 
 
 def test_photograph_is_embedded_once(here, folder, run, monkeypatch):

@@ -48,6 +48,22 @@ def test_scores_of_a_copier_and_of_a_worse_one():
     assert photographs.score(Copier(image), image, PROTOCOL) == good
 
 
+def test_what_cannot_be_scored_is_named_before_anything_is():
+    good = photographs.Subject("good.png", photograph(), "seen")
+    photographs.check([good], PROTOCOL)
+    flat = photographs.Subject("flat.png", good.image[:20], "seen")
+    grey = photographs.Subject("grey.png", 0.0 * good.image, "seen")
+    low = photographs.Subject("low.png", good.image[:10], "seen")
+    with pytest.raises(ValueError, match=r"flat\.png cannot .* on level 3"):
+        photographs.check([good, flat], PROTOCOL)
+    with pytest.raises(ValueError, match=r"grey\.png cannot .* no diversity"):
+        photographs.check([grey], PROTOCOL)
+    one = PROTOCOL._replace(levels=1)
+    photographs.check([flat], one)
+    with pytest.raises(ValueError, match=r"low\.png cannot .* the window"):
+        photographs.check([low], one)
+
+
 def test_samples_are_drawn_a_few_at_a_time(monkeypatch):
     game = small.singan(dtype="float32")
     vars = shaken(small.at_scale(game, 2))

@@ -156,3 +156,11 @@ def test_map_of_the_critic_is_ten_smaller_and_generator_keeps_size():
     fine = nets.refine(weights["g"], coarse, (15, 20))
     assert fine.shape == (2, 1, 15, 20, 3)
     assert nets.judge(weights["d"], fine).shape == (2, 1, 5, 10, 1)
+
+
+def test_photograph_lower_than_a_patch_is_refused():
+    pyramid.check_patches(16, (16, 20, 24))
+    with pytest.raises(
+        ValueError, match=r"15 x 24 pixels is 10 x 16 at the .* 11 x 11"
+    ):
+        pyramid.check_patches(15, (16, 20, 24))

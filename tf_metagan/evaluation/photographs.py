@@ -50,6 +50,35 @@ class Protocol(NamedTuple):
     seed: int
 
 
+def check(subjects: Iterable[Subject], protocol: Protocol) -> None:
+    """Refuse photographs that cannot be scored, before any is.
+
+    Args:
+      subjects: photographs.
+      protocol: levels of the pyramid.
+
+    Raises:
+      ValueError: one is too small for the patches, or of one grey.
+    """
+    for subject in subjects:
+        image, twice = subject.image, np.stack([subject.image] * 2)
+        try:
+            single_image.patch_swd(
+                image,
+                twice,
+                levels=protocol.levels,
+                seed=protocol.seed,
+                patches=2,
+                projections=1,
+            )
+            single_image.pixel_diversity(twice, image)
+            single_image.ssim(image, image)
+        except ValueError as error:
+            raise ValueError(
+                f"{subject.name} cannot be scored: {error} Or leave it out."
+            ) from error
+
+
 def score(
     model: Any,
     image: np.ndarray,

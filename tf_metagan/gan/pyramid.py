@@ -186,6 +186,27 @@ def sizes(height, widths: Sequence[int]) -> list[tuple]:
     return [((2 * height + 1) * width // full, width) for width in widths]
 
 
+def check_patches(height: int, widths: Sequence[int]) -> None:
+    """Refuse a photograph that is lower than D's patch at the coarsest scale.
+
+    Args:
+      height: of the photograph.
+      widths: see `sizes`.
+
+    Raises:
+      ValueError: it is.
+    """
+    lowest, width = sizes(height, widths)[0]
+    least = 2 * BORDER + 1
+    if min(lowest, width) < least:
+        raise ValueError(
+            f"a photograph of {height} x {widths[-1]} pixels is {lowest} x "
+            f"{width} at the coarsest scale; the discriminator looks at "
+            f"patches of {least} x {least}. Use a greater --smallest_size, or "
+            "crop photographs that are wide."
+        )
+
+
 def shrink(photographs, size) -> tf.Tensor:
     """Return photographs [n, H, W, C] in the size of a scale, in [-1, 1].
 

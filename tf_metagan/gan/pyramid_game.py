@@ -334,16 +334,9 @@ class PyramidGame(NamedTuple):
 
     def _sizes(self, vars: Vars, height) -> list[tuple]:
         """Return (h, w) of the scales that there are heads for."""
+        if isinstance(height, int):
+            pyramid.check_patches(height, self.widths)
         found = pyramid.sizes(height, self.widths)
-        lowest = found[0][0]
-        least = 2 * pyramid.BORDER + 1
-        if isinstance(lowest, int) and min(found[0]) < least:
-            raise ValueError(
-                f"a photograph of {height} x {self.widths[-1]} pixels is "
-                f"{lowest} x {self.widths[0]} at the coarsest scale; the "
-                f"discriminator looks at patches of {least} x {least}. Use a "
-                "greater --smallest_size, or crop photographs that are wide."
-            )
         return found[: pyramid.num_scales(vars.params)]
 
     # After training.
