@@ -11,8 +11,8 @@ from benchmarks import processes
 
 WEIGHTS = ("float32", "float16", "bfloat16")
 TASKS = 4  # of the larger batch
-# The fastest of `meta_step.TORCH` on two threads and on one; what most people
-# write comes first.
+# The fastest of `meta_step_contestants.TORCH` on two threads and on one; what
+# most people write comes first.
 TORCH = {
     "plain": {"shared": False},
     "adjoint, malloc": {"conv": "adjoint", "leaky": "function", "malloc": True},
@@ -281,22 +281,23 @@ def torch_answer(
 
     Args:
       arrays: of request.npz.
-      options: fields of `torch_meta_step.Variant`.
+      options: fields of `torch_operations.Variant`.
       fresh: draw anew for each call; else what the export draws for seed 1.
     """
     import torch
 
-    from benchmarks import torch_meta_step as eager
+    from benchmarks import torch_arrays, torch_meta_step, torch_networks
+    from benchmarks.torch_operations import Variant
 
-    variant = eager.Variant(**options)
+    variant = Variant(**options)
     steps = len(arrays["latent"])
     size = arrays["images"].shape[1]
     d, g = (
-        eager.to_torch(_leaves(arrays, player), variant, side=size // 8)
+        torch_arrays.to_torch(_leaves(arrays, player), variant, side=size // 8)
         for player in "dg"
     )
     image = torch.from_numpy(arrays["images"]).movedim(-1, -3)
-    draws = eager.Draws(
+    draws = torch_arrays.Draws(
         support=image.expand(1, steps, *image.shape),
         query=image,
         # One task; index 0 of the third axis belongs to the inner step.
@@ -310,9 +311,11 @@ def torch_answer(
             draws.latent.normal_()
             draws.mix.uniform_()
             z.normal_()
-        _, adapted = eager.adapt(d, g, draws, variant=variant, rate=rate)
+        _, adapted = torch_meta_step.adapt(
+            d, g, draws, variant=variant, rate=rate
+        )
         with torch.no_grad():
-            return eager.generator(adapted, z, variant).numpy()
+            return torch_networks.generator(adapted, z, variant).numpy()
 
     return answer
 

@@ -1,234 +1,19 @@
-"""The benchmark races equal computations and reports what it measured."""
+"""The races of the meta-step: who takes part, and what is reported."""
 
-import functools
-import importlib.util
 import json
 import math
 
-import numpy as np
 import pytest
-import tensorflow as tf
 
-import benchmarks
 from benchmarks import Workload, facts, meta_step
-from tf_metagan.core import rng, rollout
-from tf_metagan.gan import game
+from benchmarks import meta_step_contestants as contestants
+from benchmarks import meta_step_report as report_lib
 
-HAS_TORCH = importlib.util.find_spec("torch") is not None
-if HAS_TORCH:
-    import torch
-
-    from benchmarks import torch_meta_step
-
-needs_torch = pytest.mark.skipif(
-    not HAS_TORCH,
-    reason="PyTorch is absent, so there is nothing to check the library "
-    "against; 'pip install torch' enables this",
-)
-
-ALGOS = meta_step.ALGOS
-# Same function and same draws, so only rounding differs: 1e-16 for each of some
-# hundred operations, grown tenfold where small gradients are divided by the
-# root of their squares. Found: 5e-14. A constant rounded to single precision
-# (epsilon, slope) shows up as 1e-10 or more.
-_TOLERANCE = 1e-11
 SMALL = Workload("", steps=2, tasks=2, batch=3, width=4, dtype="float64")
 
 
-# ---------------------------------------------------- both sides are the same
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_torch_thread():
-    """Keep kernels of a few numbers from waiting for threads."""
-    if not HAS_TORCH:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def _tensorflow_draws(tasks, workload):
-    """Return the latents and mixing weights that the library draws."""
-    shape = (workload.tasks, workload.steps, 2, workload.batch)
-    latent = np.empty((*shape, benchmarks.LATENT_SIZE))
-    mix = np.empty((*shape, 1, 1, 1))
-    for task, step in np.ndindex(workload.tasks, workload.steps):
-        root = tasks.seed[task]
-        inner = rng.fold(rng.fold(root, rollout._ADAPT, step), 0, 0)
-        outer = rng.fold(root, rollout._VALIDATE, step)
-        for place, seed in enumerate((inner, outer)):
-            at = (task, step, place)
-            latent[at] = rng.normal(
-                rng.fold(seed, game._LATENT), latent[at].shape, tf.float64
-            )
-            mix[at] = rng.uniform(
-                rng.fold(seed, game._PENALTY), mix[at].shape, tf.float64
-            )
-    return latent, mix
-
-
-@pytest.fixture(scope="module")
-def tensorflow_gradients():
-    """(algo, inner_loop) -> (meta-gradients, the Arrays they belong to)."""
-    return functools.cache(_tensorflow_gradients)
-
-
-def _tensorflow_gradients(algo, inner_loop):
-    workload = SMALL._replace(algo=algo)
-    variables, tasks = meta_step.tensorflow_inputs(workload, seed=1)
-    rule = meta_step.algorithm(workload, inner_loop=inner_loop)
-    step = tf.function(rule.meta_gradients, autograph=False)
-    found = step(variables, tasks, tf.constant(0, tf.int64)).grads.params
-    latent, mix = _tensorflow_draws(tasks, workload)
-    arrays = benchmarks.arrays(workload, seed=1)
-    arrays = arrays._replace(latent=latent, mix=mix)
-    return tf.nest.map_structure(lambda x: x.numpy(), found), arrays
-
-
-def _torch_gradients(algo, arrays, *, pool=None, **options):
-    variant = torch_meta_step.Variant(**options)
-    d, g = (torch_meta_step.to_torch(arrays.weights[p], variant) for p in "dg")
-    found = torch_meta_step.meta_gradients(
-        d,
-        g,
-        torch_meta_step.to_draws(arrays),
-        algo=algo,
-        variant=variant,
-        pool=pool,
-    )
-    return {
-        p: torch_meta_step.to_keras(x, arrays.weights[p], variant)
-        for p, x in zip("dg", found, strict=True)
-    }
-
-
-def _check_equal(found, expected, *, tolerance):
-    """Compare leaf by leaf, relative to the largest entry of the leaf.
-
-    The exact gradient of the critic's last bias is zero: adding a constant to
-    all scores changes no Wasserstein loss. It is compared with one.
-    """
-    for player, leaves in expected.items():
-        assert leaves.keys() == found[player].keys()
-        for leaf, value in leaves.items():
-            scale = np.abs(value).max() if leaf != "head/bias" else 1.0
-            error = np.abs(found[player][leaf] - value).max() / scale
-            assert error < tolerance, f"{player}/{leaf}: {error:.1e}"
-
-
-@needs_torch
-@pytest.mark.parametrize("inner_loop", ["while", "unrolled"])
-@pytest.mark.parametrize("algo", ALGOS)
-def test_tensorflow_and_torch_meta_gradients_agree(
-    tensorflow_gradients, algo, inner_loop
-):
-    found, arrays = tensorflow_gradients(algo, inner_loop)
-    expected = _torch_gradients(algo, arrays)
-    _check_equal(found, expected, tolerance=_TOLERANCE)
-
-
-@needs_torch
-@pytest.mark.parametrize(
-    ("constant", "value"),
-    [
-        ("INNER_RHO", 0.99),
-        ("INNER_EPSILON", 1e-8),
-        ("INNER_RATE", 1.001e-4),
-        ("PENALTY_WEIGHT", 10.001),
-        ("SLOPE", 0.2001),
-    ],
-)
-def test_agreement_notices_another_constant(
-    monkeypatch, tensorflow_gradients, constant, value
-):
-    found, arrays = tensorflow_gradients("maml", "while")
-    monkeypatch.setattr(benchmarks, constant, value)
-    other = _torch_gradients("maml", arrays)
-    with pytest.raises(AssertionError):
-        _check_equal(found, other, tolerance=_TOLERANCE)
-
-
-@needs_torch
-def test_agreement_notices_first_order(tensorflow_gradients):
-    found, arrays = tensorflow_gradients("maml", "while")
-    with pytest.raises(AssertionError):
-        _check_equal(
-            found, _torch_gradients("fomaml", arrays), tolerance=_TOLERANCE
-        )
-
-
-@needs_torch
-def test_agreement_notices_the_inner_draws_used_for_the_query(
-    tensorflow_gradients,
-):
-    found, arrays = tensorflow_gradients("fomaml", "while")
-    swapped = arrays._replace(latent=arrays.latent[:, :, ::-1].copy())
-    with pytest.raises(AssertionError):
-        _check_equal(
-            found, _torch_gradients("fomaml", swapped), tolerance=_TOLERANCE
-        )
-
-
-@needs_torch
-@pytest.mark.parametrize("algo", ALGOS)
-def test_every_torch_variant_computes_the_same(algo):
-    arrays = benchmarks.arrays(SMALL, seed=2)
-    plain = _torch_gradients(algo, arrays, shared=False)
-    options = [*meta_step.TORCH.values(), {"leaky": "mask"}]
-    for option in options:
-        found = _torch_gradients(algo, arrays, **option)
-        _check_equal(found, plain, tolerance=1e-12)
-
-
-@needs_torch
-def test_a_thread_per_task_changes_nothing():
-    from concurrent import futures
-
-    arrays = benchmarks.arrays(SMALL, seed=2)
-    with futures.ThreadPoolExecutor(2) as pool:
-        found = _torch_gradients("maml", arrays, pool=pool)
-    _check_equal(found, _torch_gradients("maml", arrays), tolerance=1e-15)
-
-
-@needs_torch
-@pytest.mark.parametrize("layout", ["nchw", "channels_last"])
-def test_torch_weights_come_back_as_they_were(layout):
-    variant = torch_meta_step.Variant(layout=layout)
-    leaves = benchmarks.arrays(SMALL, seed=3).weights
-    for player in "dg":
-        weights = torch_meta_step.to_torch(leaves[player], variant)
-        back = torch_meta_step.to_keras(weights, leaves[player], variant)
-        for leaf, value in leaves[player].items():
-            np.testing.assert_array_equal(back[leaf], value)
-
-
-def test_library_networks_have_the_leaves_of_the_workload():
-    for player, model in meta_step.networks(4, "float64").items():
-        found = {
-            "/".join(v.path.split("/")[-2:]): tuple(v.shape)
-            for v in model.trainable_variables
-        }
-        assert found == benchmarks.shapes(4)[player]
-
-
-def test_arrays_depend_on_the_seed_alone():
-    first, again, other = (
-        benchmarks.arrays(SMALL, seed=seed) for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(first.support, again.support)
-    assert np.abs(first.support - other.support).max() > 0.1
-    assert first.support.dtype == np.float64
-    assert np.abs(first.query).max() <= 1.0
-
-
-# ------------------------------------------------------------------- report
-
-
 def _row(**changes):
-    row = meta_step.Row(
+    row = report_lib.Row(
         side="library",
         label="while",
         threads="2/1",
@@ -247,7 +32,7 @@ def _row(**changes):
 
 
 def test_table_shows_each_number_in_its_column():
-    lines = meta_step.table([_row(ratio=1.6)]).splitlines()
+    lines = report_lib.table([_row(ratio=1.6)]).splitlines()
     cells = [[x.strip() for x in line.strip("|").split("|")] for line in lines]
     assert dict(zip(cells[0], cells[2], strict=True)) == {
         "algorithm": "fomaml",
@@ -264,18 +49,18 @@ def test_table_shows_each_number_in_its_column():
 
 
 def test_table_leaves_out_columns_in_which_nothing_stands():
-    head = meta_step.table([_row(growth_mb=None)]).splitlines()[0]
+    head = report_lib.table([_row(growth_mb=None)]).splitlines()[0]
     assert "peak MB" not in head
     assert "waiting" not in head
     rows = [_row(growth_mb=None), _row(wait=0.031)]
-    table = meta_step.table(rows).splitlines()
+    table = report_lib.table(rows).splitlines()
     assert "peak MB" in table[0]
     assert "3.1 %" in table[3]
     assert len({line.count("|") for line in table}) == 1
 
 
 def test_table_marks_rows_during_which_others_were_busy():
-    table = meta_step.table([_row(), _row(others=0.5)]).splitlines()
+    table = report_lib.table([_row(), _row(others=0.5)]).splitlines()
     assert "0.500*" not in table[2]
     assert "0.500*" in table[3]
 
@@ -288,9 +73,9 @@ def test_ratio_is_to_the_fastest_torch_of_the_same_race():
         _row(side="torch", median_s=0.1, steps=1),
         _row(side="torch", median_s=0.1, algo="maml"),
     ]
-    ratios = [row.ratio for row in meta_step.compared(rows)]
+    ratios = [row.ratio for row in report_lib.compared(rows)]
     assert ratios == [1.5, 0.75, 1.0, 1.0, 1.0]
-    assert meta_step.compared(rows[:1])[0].ratio is None
+    assert report_lib.compared(rows[:1])[0].ratio is None
 
 
 def test_best_of_each_way_to_use_threads_comes_fastest_first():
@@ -411,13 +196,13 @@ def test_report_is_written_as_json_and_markdown(
     report = json.loads(path.read_text())
     _check_schema(report)
     text = path.with_suffix(".md").read_text()
-    assert text == meta_step.markdown(report)
+    assert text == report_lib.markdown(report)
     assert text in capsys.readouterr().out
     assert "2.00 |\n" in text
     assert report["command"].endswith(" ".join(argv))
     labels = {case.label for cases in fake_race for case in cases}
     assert ("unrolled" in labels) == (not quick)
-    assert (set(meta_step.TORCH) <= labels) == (not quick)
+    assert (set(contestants.TORCH) <= labels) == (not quick)
 
 
 def test_schema_check_notices_a_missing_number(
@@ -467,24 +252,24 @@ def test_wrong_command_lines_are_refused(capsys, fake_race, argv, message):
 
 def test_threads_reach_the_process_as_environment():
     work = SMALL._replace(algo="maml")
-    given = meta_step.tensorflow_case(work, threads=(2, 1))
+    given = contestants.tensorflow_case(work, threads=(2, 1))
     assert given.environment()["TF_NUM_INTEROP_THREADS"] == "2"
     assert given.environment()["TF_NUM_INTRAOP_THREADS"] == "1"
-    free = meta_step.tensorflow_case(work, threads=None)
+    free = contestants.tensorflow_case(work, threads=None)
     assert not any("THREADS" in name for name in free.environment())
-    for label, options in meta_step.TORCH.items():
-        case = meta_step.torch_case(work, label, cores=2)
+    for label, options in contestants.TORCH.items():
+        case = contestants.torch_case(work, label, cores=2)
         assert case.inter * case.intra == 2
         assert case.environment()["OMP_NUM_THREADS"] == str(case.intra)
         malloc = "MALLOC_MMAP_THRESHOLD_" in case.environment()
         assert malloc == options.get("malloc", False)
-        alone = meta_step.torch_case(work, label, cores=1)
+        alone = contestants.torch_case(work, label, cores=1)
         assert (alone.inter, alone.intra) == (1, 1)
 
 
 def test_race_times_the_library_in_its_own_process():
     work = Workload("reptile", steps=1, tasks=1, batch=2, width=2)
-    case = meta_step.tensorflow_case(work, threads=(1, 1), pipeline=True)
+    case = contestants.tensorflow_case(work, threads=(1, 1), pipeline=True)
     (row,) = meta_step.race([case], rounds=2, cores=1, seconds=60.0)
     assert (row.algo, row.steps, row.turns) == ("reptile", 1, 2)
     assert row.first_s > row.median_s >= row.min_s > 0.0
@@ -494,7 +279,7 @@ def test_race_times_the_library_in_its_own_process():
 
 def test_a_process_that_dies_is_reported_with_its_last_words():
     work = Workload("mamel", steps=1, tasks=1, batch=2, width=2)
-    case = meta_step.tensorflow_case(work, threads=(1, 1))
+    case = contestants.tensorflow_case(work, threads=(1, 1))
     message = r"(?s)process of library \(while\) ended with code 1.*mamel"
     with pytest.raises(RuntimeError, match=message):
         meta_step.race([case], rounds=1, cores=1, seconds=60.0)

@@ -10,6 +10,7 @@ from benchmarks import (
     facts,
     figures,
     meta_step,
+    meta_step_report,
     processes,
     soak,
     streaming,
@@ -110,7 +111,7 @@ def fake(monkeypatch):
 
     def measure(sizes, algos, plan, *, cores, torch, say):
         def row(algo, steps, label="while", wait=None):
-            return meta_step.Row(
+            return meta_step_report.Row(
                 side="library",
                 label=label,
                 threads="2/1",
