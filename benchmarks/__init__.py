@@ -7,7 +7,8 @@ Generator: z 64 -> dense 7*7*2w -> leaky ReLU -> transposed convolution 4x4
 stride 2, w -> leaky ReLU -> transposed convolution 4x4 stride 2, 1 -> tanh.
 Critic: convolution 4x4 stride 2, w -> leaky ReLU -> convolution 4x4 stride 2,
 2w -> leaky ReLU -> dense 1. Images are 28x28x1, the width w is 64. Losses:
-Wasserstein with gradient penalty. Inner optimiser: RMSprop from zero.
+Wasserstein with gradient penalty. Inner optimiser: RMSprop from zero; for
+metasgd gradient descent with a learned step size for each weight.
 """
 
 from typing import NamedTuple
@@ -19,6 +20,7 @@ IMAGE_SIZE = 28
 SLOPE = float(np.float32(0.2))  # what a TensorFlow kernel makes of 0.2
 PENALTY_WEIGHT = 10.0
 INNER_RATE = 1e-4
+LEARNED_RATE = 0.01
 INNER_RHO = 0.9
 INNER_EPSILON = 1e-7
 NORM_EPSILON = 1e-12
@@ -28,7 +30,7 @@ class Workload(NamedTuple):
     """Sizes of one meta-step.
 
     Attributes:
-      algo: "fomaml", "maml" or "reptile".
+      algo: "fomaml", "maml", "metasgd" or "reptile".
       steps: inner steps, k.
       tasks: tasks of a meta-batch, N.
       batch: images of a batch, B.
@@ -55,6 +57,7 @@ class Arrays(NamedTuple):
         to the inner step, index 1 to its outer loss.
       mix: [tasks, steps, 2, batch, 1, 1, 1] in [0, 1); weights of the real
         image in the interpolate of the penalty.
+      rates: like `weights`, around LEARNED_RATE; metasgd's step sizes.
     """
 
     weights: dict[str, dict[str, np.ndarray]]
@@ -62,6 +65,7 @@ class Arrays(NamedTuple):
     query: np.ndarray
     latent: np.ndarray
     mix: np.ndarray
+    rates: dict[str, dict[str, np.ndarray]]
 
 
 def shapes(width: int) -> dict[str, dict[str, tuple[int, ...]]]:
@@ -115,10 +119,19 @@ def arrays(workload: Workload, *, seed: int) -> Arrays:
     support, query = rng.uniform(-1.0, 1.0, (2, *size)).astype(workload.dtype)
     latent = rng.standard_normal((n, k, 2, b, LATENT_SIZE))
     mix = rng.uniform(size=(n, k, 2, b, 1, 1, 1))
+    rates = {
+        player: {
+            leaf: LEARNED_RATE
+            * rng.uniform(0.5, 1.5, x.shape).astype(workload.dtype)
+            for leaf, x in leaves.items()
+        }
+        for player, leaves in weights.items()
+    }
     return Arrays(
         weights,
         support,
         query,
         latent.astype(workload.dtype),
         mix.astype(workload.dtype),
+        rates,
     )

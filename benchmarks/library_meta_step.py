@@ -2,6 +2,7 @@
 
 import sys
 import time
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -45,8 +46,13 @@ def networks(width: int, dtype: str) -> dict:
 
 
 def algorithm(workload: Workload, *, inner_loop: str = "while"):
-    """Build the library's algorithm for a workload."""
-    from tf_metagan.algorithms import fomaml, maml, reptile
+    """Build the library's algorithm for a workload.
+
+    Args:
+      workload: sizes; metasgd takes any number of steps, as in the library.
+      inner_loop: "while" or "unrolled"; metasgd has the former only.
+    """
+    from tf_metagan.algorithms import fomaml, maml, metasgd, reptile
     from tf_metagan.core import inner, optim, rollout
     from tf_metagan.gan import game, losses, penalties
 
@@ -57,30 +63,35 @@ def algorithm(workload: Workload, *, inner_loop: str = "while"):
             penalty_weight=benchmarks.PENALTY_WEIGHT, penalty_norm="sample"
         ),
     )
+    learned = workload.algo == "metasgd"
     rule = inner.InnerRule(
-        optim.rmsprop(
+        optim.sgd()
+        if learned
+        else optim.rmsprop(
             inner_rho=benchmarks.INNER_RHO,
             inner_epsilon=benchmarks.INNER_EPSILON,
             epsilon_placement="inside",
             statistics_gradient="full",
         ),
-        benchmarks.INNER_RATE,
+        benchmarks.LEARNED_RATE if learned else benchmarks.INNER_RATE,
+        learned_rates="weight" if learned else "none",
         steps=workload.steps,
     )
     loop = rollout.Rollout(
         two, {"d": rule, "g": rule}, (rollout.Turn(("d", "g")),)
     )
+    given = {"inner_steps": workload.steps, "parallel_tasks": 2}
+    if learned:
+        with warnings.catch_warnings():
+            # It is timed and not trained, so it may be a loss that fails.
+            warnings.filterwarnings("ignore", message="metasgd is reported")
+            return metasgd.MetaSgd(loop, loss="wasserstein", **given)
     kinds = {
         "fomaml": fomaml.Fomaml,
         "maml": maml.Maml,
         "reptile": reptile.Reptile,
     }
-    return kinds[workload.algo](
-        loop,
-        inner_steps=workload.steps,
-        inner_loop=inner_loop,
-        parallel_tasks=2,
-    )
+    return kinds[workload.algo](loop, inner_loop=inner_loop, **given)
 
 
 def inputs(workload: Workload, *, seed: int):
@@ -96,7 +107,13 @@ def inputs(workload: Workload, *, seed: int):
             for player, leaves in arrays.weights.items()
         },
         state={"d": {}, "g": {}},
-        inner={},
+        inner={
+            player: {
+                f"rate/{leaf}": tf.constant(x) for leaf, x in rates.items()
+            }
+            for player, rates in arrays.rates.items()
+            if workload.algo == "metasgd"
+        },
     )
     roots = np.random.default_rng(seed).integers(2**31, size=workload.tasks * 2)
     tasks = TaskBatch(
@@ -139,7 +156,7 @@ def make_step(
         tasks = next(feed) if feed else fixed._replace(seed=fixed.seed + number)
         wait = time.perf_counter() - start
         found = gradients(variables, tasks, tf.constant(number, tf.int64))
-        tf.nest.map_structure(lambda x: x.numpy(), found.grads.params)
+        tf.nest.map_structure(lambda x: x.numpy(), found.grads)
         return {"wait": wait} if feed else {}
 
     return step

@@ -29,7 +29,7 @@ from benchmarks.meta_step_contestants import (
 from benchmarks.meta_step_report import Row, compared, markdown
 
 FORMAT = 1
-ALGOS = ("fomaml", "maml", "reptile")
+ALGOS = ("fomaml", "maml", "metasgd", "reptile")
 RESULTS = pathlib.Path(__file__).parent / "results" / "meta_step.json"
 
 
@@ -189,7 +189,7 @@ def _main_cases(
         tensorflow_case(work, threads=(cores, 1)),
         tensorflow_case(work, threads=None),
     ]
-    if unrolled:
+    if unrolled and work.algo != "metasgd":  # which has no such form
         cases.append(
             tensorflow_case(work, inner_loop="unrolled", threads=(cores, 1))
         )

@@ -298,11 +298,11 @@ def torch_answer(
     )
     image = torch.from_numpy(arrays["images"]).movedim(-1, -3)
     draws = torch_arrays.Draws(
-        support=image.expand(1, steps, *image.shape),
-        query=image,
-        # One task; index 0 of the third axis belongs to the inner step.
-        latent=torch.from_numpy(arrays["latent"])[None, :, None],
-        mix=torch.from_numpy(arrays["mix"])[None, :, None],
+        support=image.expand(steps, *image.shape),
+        query=image.expand(steps, *image.shape),  # of which nothing is made
+        # Index 0 of the second axis belongs to the inner step.
+        latent=torch.from_numpy(arrays["latent"])[:, None],
+        mix=torch.from_numpy(arrays["mix"])[:, None],
     )
     z, rate = torch.from_numpy(arrays["z"]), float(arrays["rate"])
 

@@ -11,7 +11,7 @@ from benchmarks.torch_operations import Variant
 
 
 class Draws(NamedTuple):
-    """Data of one meta-step as tensors; axes as in `benchmarks.Arrays`."""
+    """Data of one meta-step, or task, as tensors; see `benchmarks.Arrays`."""
 
     support: torch.Tensor
     query: torch.Tensor

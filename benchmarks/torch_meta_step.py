@@ -13,57 +13,29 @@ import torch
 
 import benchmarks
 from benchmarks import torch_networks as networks
+from benchmarks import torch_operations as ops
 from benchmarks.torch_arrays import Draws, to_draws, to_torch
 from benchmarks.torch_networks import Weights
 from benchmarks.torch_operations import Variant
 
 
-def _rmsprop(weights, gradients, squares, rate=None):
-    """v' = rho v + (1 - rho) g^2; w' = w - rate g / sqrt(v' + epsilon)."""
-    rho = benchmarks.INNER_RHO
-    squares = tuple(
-        torch.addcmul(rho * v, g, g, value=1.0 - rho)
-        for v, g in zip(squares, gradients, strict=True)
-    )
-    weights = tuple(
-        torch.addcdiv(
-            w,
-            g,
-            torch.sqrt(v + benchmarks.INNER_EPSILON),
-            value=-(benchmarks.INNER_RATE if rate is None else rate),
-        )
-        for w, g, v in zip(weights, gradients, squares, strict=True)
-    )
-    return weights, squares
-
-
-def _zeros(weights):
-    return tuple(torch.zeros_like(w) for w in weights)
-
-
-def _leaves(weights):
-    return tuple(w.detach().requires_grad_() for w in weights)
-
-
-def _first_order_task(d, g, draws, task, variant, *, outer, rate=None):
+def _first_order(d, g, draws, variant, *, outer, rate=None):
     """Adapt by first-order steps; add up the outer gradients if `outer`."""
-    square_d, square_g = _zeros(d), _zeros(g)
-    total_d, total_g = _zeros(d), _zeros(g)
-    for step in range(draws.support.shape[1]):
-        at = (task, step)
-        d, g = _leaves(d), _leaves(g)
-        z, mix = draws.latent[at], draws.mix[at]
+    square_d, square_g = ops.zeros(d), ops.zeros(g)
+    total_d, total_g = ops.zeros(d), ops.zeros(g)
+    for real, query, z, mix in zip(*draws, strict=True):
+        d, g = ops.leaves(d), ops.leaves(g)
         grad_d, grad_g = networks.gradients(
-            d, g, draws.support[at], z[0], mix[0], variant, graph=False
+            d, g, real, z[0], mix[0], variant, graph=False
         )
         with torch.no_grad():
-            d, square_d = _rmsprop(d, grad_d, square_d, rate)
-            g, square_g = _rmsprop(g, grad_g, square_g, rate)
+            d, square_d = ops.rmsprop(d, grad_d, square_d, rate)
+            g, square_g = ops.rmsprop(g, grad_g, square_g, rate)
         if not outer:
             continue
-        d, g = _leaves(d), _leaves(g)
+        d, g = ops.leaves(d), ops.leaves(g)
         grad_d, grad_g = networks.gradients(
-            d, g, draws.query[at], z[1], mix[1], variant, graph=False
+            d, g, query, z[1], mix[1], variant, graph=False
         )
         torch._foreach_add_(total_d, grad_d)
         torch._foreach_add_(total_g, grad_g)
@@ -73,58 +45,88 @@ def _first_order_task(d, g, draws, task, variant, *, outer, rate=None):
 def adapt(
     d: Weights, g: Weights, draws: Draws, *, variant: Variant, rate: float
 ) -> tuple[Weights, Weights]:
-    """Return the weights after the inner steps on the first task.
+    """Return the weights after the inner steps on one task.
 
     Args:
       d: weights of the critic.
       g: weights of the generator.
-      draws: of which support, and of latent and mix index 0, are used.
+      draws: of one task; of which support, and of latent and mix index 0, are
+        used.
       variant: how.
       rate: step size of the inner optimiser.
     """
-    return _first_order_task(d, g, draws, 0, variant, outer=False, rate=rate)
+    return _first_order(d, g, draws, variant, outer=False, rate=rate)
 
 
-def _fomaml_task(d, g, draws, task, variant):
-    steps = draws.support.shape[1]
-    total = _first_order_task(d, g, draws, task, variant, outer=True)
+def _fomaml_task(d, g, draws, variant):
+    steps = len(draws.support)
+    total = _first_order(d, g, draws, variant, outer=True)
     return tuple(tuple(w / steps for w in part) for part in total)
 
 
-def _reptile_task(d, g, draws, task, variant):
-    last = _first_order_task(d, g, draws, task, variant, outer=False)
+def _reptile_task(d, g, draws, variant):
+    last = _first_order(d, g, draws, variant, outer=False)
     return tuple(
         tuple((a - b).detach() for a, b in zip(meta, adapted, strict=True))
         for meta, adapted in zip((d, g), last, strict=True)
     )
 
 
-def _maml_task(d, g, draws, task, variant):
-    first_d, first_g = d, g = _leaves(d), _leaves(g)
-    square_d, square_g = _zeros(d), _zeros(g)
-    steps = draws.support.shape[1]
+def _outer_losses(d, g, draws, variant, move, state_d, state_g):
+    """Return the mean outer loss of each player, with its whole graph.
+
+    Args:
+      d: weights of the critic, as leaves.
+      g: weights of the generator, as leaves.
+      draws: of one task.
+      variant: how.
+      move: (weights, gradients, state) -> (weights, state) of one player.
+      state_d: what `move` begins with.
+      state_g: what `move` begins with.
+    """
+    steps = len(draws.support)
     total_d = total_g = 0.0
-    for step in range(steps):
-        at = (task, step)
-        z, mix = draws.latent[at], draws.mix[at]
+    for real, query, z, mix in zip(*draws, strict=True):
         grad_d, grad_g = networks.gradients(
-            d, g, draws.support[at], z[0], mix[0], variant, graph=True
+            d, g, real, z[0], mix[0], variant, graph=True
         )
-        d, square_d = _rmsprop(d, grad_d, square_d)
-        g, square_g = _rmsprop(g, grad_g, square_g)
+        d, state_d = move(d, grad_d, state_d)
+        g, state_g = move(g, grad_g, state_g)
         fake = networks.generator(g, z[1], variant)
-        loss_d, loss_g = networks.losses(
-            d, fake, fake, draws.query[at], mix[1], variant
-        )
+        loss_d, loss_g = networks.losses(d, fake, fake, query, mix[1], variant)
         total_d = total_d + loss_d / steps
         total_g = total_g + loss_g / steps
-    meta_d = torch.autograd.grad(total_d, first_d, retain_graph=True)
-    return meta_d, torch.autograd.grad(total_g, first_g)
+    return total_d, total_g
+
+
+def _maml_task(d, g, draws, variant):
+    d, g = ops.leaves(d), ops.leaves(g)
+    loss_d, loss_g = _outer_losses(
+        d, g, draws, variant, ops.rmsprop, ops.zeros(d), ops.zeros(g)
+    )
+    meta_d = torch.autograd.grad(loss_d, d, retain_graph=True)
+    return meta_d, torch.autograd.grad(loss_g, g)
+
+
+def _metasgd_task(d, g, draws, variant, rates):
+    d, g, rates_d, rates_g = map(ops.leaves, (d, g, *rates))
+    loss_d, loss_g = _outer_losses(
+        d, g, draws, variant, ops.descend, rates_d, rates_g
+    )
+    meta_d = torch.autograd.grad(loss_d, (*d, *rates_d), retain_graph=True)
+    meta_g = torch.autograd.grad(loss_g, (*g, *rates_g))
+    return (
+        meta_d[: len(d)],
+        meta_g[: len(g)],
+        meta_d[len(d) :],
+        meta_g[len(g) :],
+    )
 
 
 _TASKS = {
     "fomaml": _fomaml_task,
     "maml": _maml_task,
+    "metasgd": _metasgd_task,
     "reptile": _reptile_task,
 }
 
@@ -136,26 +138,33 @@ def meta_gradients(
     *,
     algo: str,
     variant: Variant,
+    rates: tuple[Weights, Weights] | None = None,
     pool: futures.Executor | None = None,
-) -> tuple[Weights, Weights]:
-    """Return the meta-gradient of each player, sum over tasks.
+) -> tuple[Weights, ...]:
+    """Return the meta-gradients, sums over tasks.
 
     Args:
       d: weights of the critic.
       g: weights of the generator.
       draws: data of the meta-step.
-      algo: "fomaml", "maml" or "reptile".
+      algo: "fomaml", "maml", "metasgd" or "reptile".
       variant: how; `workers` and `malloc` are the caller's business.
+      rates: step sizes of the critic's and the generator's weights, for
+        metasgd only.
       pool: where to run the tasks; None: here, one after the other.
+
+    Returns:
+      Those of the critic's weights, of the generator's, and with metasgd those
+      of their step sizes.
     """
-    task = functools.partial(_TASKS[algo], d, g, draws, variant=variant)
-    tasks = range(draws.support.shape[0])
+    given = {"rates": rates} if algo == "metasgd" else {}
+    task = functools.partial(_TASKS[algo], d, g, variant=variant, **given)
+    tasks = map(Draws._make, zip(*draws, strict=True))
     found = list(map(task, tasks) if pool is None else pool.map(task, tasks))
-    found_d, found_g = (
+    return tuple(
         tuple(sum(leaf) for leaf in zip(*part, strict=True))
         for part in zip(*found, strict=True)
     )
-    return found_d, found_g
 
 
 def make_step(
@@ -163,8 +172,8 @@ def make_step(
 ) -> Callable[[], None]:
     """Return a function that runs one meta-step with fresh random draws."""
     arrays = benchmarks.arrays(workload, seed=seed)
-    d = to_torch(arrays.weights["d"], variant)
-    g = to_torch(arrays.weights["g"], variant)
+    d, g = (to_torch(arrays.weights[p], variant) for p in "dg")
+    rates_d, rates_g = (to_torch(arrays.rates[p], variant) for p in "dg")
     draws = to_draws(arrays)
     generator_ = torch.Generator().manual_seed(seed)
     pool = (
@@ -179,7 +188,13 @@ def make_step(
             mix=draws.mix.uniform_(generator=generator_),
         )
         meta_gradients(
-            d, g, fresh, algo=workload.algo, variant=variant, pool=pool
+            d,
+            g,
+            fresh,
+            algo=workload.algo,
+            variant=variant,
+            rates=(rates_d, rates_g),
+            pool=pool,
         )
 
     return step

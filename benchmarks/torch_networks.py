@@ -66,27 +66,40 @@ def _pairs(weights):
     return list(zip(weights[::2], weights[1::2], strict=True))
 
 
-def _penalty(d, interpolate, variant):
-    """(|dD/dx| - 1)^2, mean over samples; differentiable in d."""
-    score = critic(d, interpolate, variant, constant=True).sum()
-    (slope,) = torch.autograd.grad(score, interpolate, create_graph=True)
-    square = slope.square().sum((1, 2, 3))
-    norm = torch.sqrt(square + benchmarks.NORM_EPSILON)
-    return benchmarks.PENALTY_WEIGHT * (norm - 1.0).square().mean()
+def autograd_slope(score, x):
+    """Return d score(x) / dx, which can be differentiated again."""
+    if not x.requires_grad:
+        x.requires_grad_()
+    (slope,) = torch.autograd.grad(score(x), x, create_graph=True)
+    return slope
 
 
-def losses(d, seen, fake, real, mix, variant):
-    """Losses of both players; `seen` is the fake as the critic gets it."""
+def losses(d, seen, fake, real, mix, variant, *, slope=autograd_slope):
+    """Return the losses of both players.
+
+    Args:
+      d: weights of the critic.
+      seen: [n, 1, H, W], the fake as the critic gets it.
+      fake: the same images, for the interpolate of the penalty.
+      real: [n, 1, H, W].
+      mix: [n, 1, 1, 1], weight of the real image in the interpolate.
+      variant: how.
+      slope: (images -> scalar, images) -> its derivative.
+    """
     interpolate = torch.lerp(fake, real, mix)
-    if not interpolate.requires_grad:
-        interpolate.requires_grad_()
     if variant.joined:
         both = critic(d, torch.cat([seen, real]), variant, constant=False)
         score, score_real = both.view(2, -1).mean(1)
     else:
         score = critic(d, seen, variant, constant=False).mean()
         score_real = critic(d, real, variant, constant=False).mean()
-    penalty = _penalty(d, interpolate, variant)
+
+    def total(x):
+        return critic(d, x, variant, constant=True).sum()
+
+    square = slope(total, interpolate).square().sum((1, 2, 3))
+    norm = torch.sqrt(square + benchmarks.NORM_EPSILON)
+    penalty = benchmarks.PENALTY_WEIGHT * (norm - 1.0).square().mean()
     return score - score_real + penalty, -score
 
 
@@ -96,7 +109,7 @@ def gradients(d, g, real, z, mix, variant, *, graph):
     Args:
       d: weights of the critic.
       g: weights of the generator.
-      real: [n, 1, 28, 28].
+      real: [n, 1, H, W].
       z: [n, 64].
       mix: [n, 1, 1, 1].
       variant: how.

@@ -16,6 +16,9 @@ class Variant(NamedTuple):
     """One way to write the step; the defaults are what most people write.
 
     Attributes:
+      form: "autograd", `torch.autograd.grad` all the way; "func", torch.func's
+        grad and vjp; "vmap", the same for all tasks at once; or "higher", the
+        inner loop of that package.
       layout: "nchw" or "channels_last", the order of images in memory.
       conv: "native"; or "adjoint", the derivatives of a convolution written
         as convolutions, because PyTorch's own second derivative is slow.
@@ -27,6 +30,7 @@ class Variant(NamedTuple):
       malloc: glibc keeps freed memory instead of returning it to the kernel.
     """
 
+    form: str = "autograd"
     layout: str = "nchw"
     conv: str = "native"
     leaky: str = "native"
@@ -174,3 +178,41 @@ def up(y, w, b, variant):
     if variant.conv == "adjoint":
         return _Up.apply(y, w, b)
     return F.conv_transpose2d(y, w, b, stride=2, padding=1)
+
+
+def rmsprop(weights, gradients, squares, rate=None):
+    """v' = rho v + (1 - rho) g^2; w' = w - rate g / sqrt(v' + epsilon)."""
+    rho = benchmarks.INNER_RHO
+    squares = tuple(
+        torch.addcmul(rho * v, g, g, value=1.0 - rho)
+        for v, g in zip(squares, gradients, strict=True)
+    )
+    weights = tuple(
+        torch.addcdiv(
+            w,
+            g,
+            torch.sqrt(v + benchmarks.INNER_EPSILON),
+            value=-(benchmarks.INNER_RATE if rate is None else rate),
+        )
+        for w, g, v in zip(weights, gradients, squares, strict=True)
+    )
+    return weights, squares
+
+
+def descend(weights, gradients, rates):
+    """w' = w - rates * g, elementwise; the rates stay as they are."""
+    weights = tuple(
+        torch.addcmul(w, r, g, value=-1.0)
+        for w, g, r in zip(weights, gradients, rates, strict=True)
+    )
+    return weights, rates
+
+
+def zeros(weights):
+    """Return zeros like each weight."""
+    return tuple(torch.zeros_like(w) for w in weights)
+
+
+def leaves(weights):
+    """Return the weights as constants that gradients are taken at."""
+    return tuple(w.detach().requires_grad_() for w in weights)
