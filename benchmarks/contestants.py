@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks import kernels
+
 _SGEMM = 2048
 SGEMM_FLOPS = 2 * _SGEMM**3
 
@@ -108,4 +110,6 @@ KINDS = {
     "matrix_product": matrix_product,
     "training": training,
     "judging": judging,
+    "kernels": kernels.contestant,
+    "meta_step": kernels.meta_step,
 }

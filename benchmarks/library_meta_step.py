@@ -18,7 +18,7 @@ def networks(width: int, dtype: str) -> dict:
     from tf_metagan.gan import layers
 
     def leaky(name):
-        return keras.layers.LeakyReLU(benchmarks.SLOPE, name=name, dtype=dtype)
+        return layers.LeakyReLU(benchmarks.SLOPE, name=name, dtype=dtype)
 
     side = benchmarks.IMAGE_SIZE
     d = [
@@ -124,6 +124,15 @@ def inputs(workload: Workload, *, seed: int):
         seed=tf.constant(roots.reshape(-1, 2), tf.int64),
     )
     return variables, tasks
+
+
+def concrete(workload: Workload):
+    """Return the concrete function of a meta-step, for those who look in."""
+    import tensorflow as tf
+
+    gradients = tf.function(algorithm(workload).meta_gradients, autograph=False)
+    number = tf.constant(0, tf.int64)
+    return gradients.get_concrete_function(*inputs(workload, seed=0), number)
 
 
 def make_step(

@@ -10,12 +10,14 @@ from benchmarks import (
     counts,
     facts,
     figures,
+    kernels,
     meta_step,
     meta_step_report,
     processes,
     soak,
     streaming,
     suite,
+    suite_parts,
 )
 from benchmarks.figures import Figure
 from tests import runs
@@ -94,7 +96,14 @@ class Fake:
     """A worker whose times are known: `wall` seconds a turn."""
 
     def __init__(self, wall):
-        self.turns = [{"wall": 9.0}, {"wall": wall}, {"wall": wall}]
+        turn = {
+            "wall": wall,
+            "cpu": wall,
+            "kernels": {"convolution": 0.001},
+            "flops": {"convolution": 1e6},
+            "times": {x: {"convolution": 100} for x in kernels.ALGOS},
+        }
+        self.turns = [{"wall": 9.0}, turn, turn]
 
     def growth(self):
         return 100.0
@@ -152,13 +161,15 @@ def fake(monkeypatch):
         {"what": "torch / export", "expected": ">= 1.6", "found": 1.7},
         {"what": "p50 of a request, ms", "expected": "<= 200", "found": 150.0},
     ]
-    monkeypatch.setattr(suite, "race", race)
+    monkeypatch.setattr(suite_parts, "race", race)
     monkeypatch.setattr(meta_step, "measure", measure)
     monkeypatch.setattr(
-        suite.serving_latency, "measure", lambda *_, **__: {"goals": goals}
+        suite_parts.serving_latency,
+        "measure",
+        lambda *_, **__: {"goals": goals},
     )
     monkeypatch.setattr(
-        suite.latent_step,
+        suite_parts.latent_step,
         "race",
         lambda *_: [("library", 1.0, 0.5), ("torch", 1.0, 1.0)],
     )
@@ -189,7 +200,7 @@ def check_schema(report):
 
 def test_memory_that_is_unknown_is_left_out(fake, monkeypatch):
     def names():
-        found = suite.measure_tasks(rounds=1, cores=1)
+        found = suite_parts.measure_tasks(rounds=1, cores=1)
         return {x.name.partition(",")[0] for x in found}
 
     assert names() == {"time per task", "peak memory"}
@@ -227,6 +238,7 @@ def test_report_has_every_figure_in_its_schema(
     assert values["time per task, N = 16 / N = 1"] == 0.5
     assert values["maml: meta-step / fomaml's"] == 4.0
     assert values["fomaml: waiting"] == 0.01
+    assert values["maml: kernels alone / meta-step"] == 0.1 / 2.0
     assert values["p50 of a request"] == 0.15
     assert ("latent: torch / library" in values) == bool(torch)
     assert ("fomaml: torch / library" in values) == bool(torch)
@@ -258,7 +270,7 @@ def test_worse_figure_is_named_and_ends_with_1(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--parts=tasks,speed"], "names speed; known are meta_step, tasks"),
+        (["--parts=tasks,speed"], "names speed; known are meta_step, kernels"),
         (["--compare=absent.json"], "absent.json"),
         (["--fast"], "unrecognized arguments: --fast"),
     ],
@@ -319,9 +331,9 @@ def test_streaming_writes_classes_of_different_pictures(tmp_path):
 # -------------------------------------------------------------- contestants
 
 
-@pytest.mark.parametrize("rule", suite._RULES)
+@pytest.mark.parametrize("rule", suite_parts._RULES)
 def test_rules_are_raced_with_settings_that_fit(rule):
-    given = {**suite._SMALL, **suite._RULES[rule]}
+    given = {**suite_parts._SMALL, **suite_parts._RULES[rule]}
     chosen = settings.Settings(Config, [(given, True)])
     chosen = assembly.with_algorithm_defaults(chosen)
     algorithm = assembly.make_algorithm(chosen.with_defaults({"channels": 3}))
@@ -337,8 +349,17 @@ def test_contestants_do_their_work():
     assert judge().log_probs.shape == (2, 10)
 
 
+def test_only_numbers_of_an_answer_reach_the_parent(monkeypatch):
+    for answer, kept in ((None, None), ((1, 2), None), ({"a": 1}, {"a": 1})):
+        step = {"known": lambda answer=answer: lambda: answer}
+        monkeypatch.setattr(contestants, "KINDS", step)
+        assert suite._numbers("known", {})() == kept
+
+
 def test_contestants_take_turns_in_processes_of_their_own():
     given = {**runs.TOY, "algo": "scratch", "penalty": "none"}
-    found = suite.race({"toy": ("training", given)}, rounds=2, cores=1)
+    found = suite_parts.race({"toy": ("training", given)}, rounds=2, cores=1)
     assert len(found["toy"].turns) == 3
-    assert 0.0 < suite.seconds(found["toy"]) < found["toy"].turns[0]["wall"]
+    assert (
+        0.0 < suite_parts.seconds(found["toy"]) < found["toy"].turns[0]["wall"]
+    )
