@@ -22,7 +22,10 @@ def machine(cores: int) -> dict[str, object]:
         "load_at_start": round(os.getloadavg()[0], 2),
         "system": platform.platform(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("tensorflow", "keras", "torch")},
+        **{
+            name: version(name)
+            for name in ("tensorflow", "keras", "torch", "higher")
+        },
         "commit": versions.git_commit(str(pathlib.Path(__file__).parent)),
     }
 

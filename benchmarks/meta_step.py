@@ -25,6 +25,8 @@ from benchmarks.meta_step_contestants import (
     step_of,
     tensorflow_case,
     torch_case,
+    torch_labels,
+    torch_options,
 )
 from benchmarks.meta_step_report import Row, compared, markdown
 
@@ -150,8 +152,9 @@ def measure(
         work = sizes._replace(algo=algo)
         best = _FAVOURITES if torch else ()
         if torch and plan.tryouts:
-            say(f"{algo}: {len(TORCH)} ways to write it in PyTorch")
-            cases = [torch_case(work, label, cores=cores) for label in TORCH]
+            labels = torch_labels(algo)
+            say(f"{algo}: {len(labels)} ways to write it in PyTorch")
+            cases = [torch_case(work, label, cores=cores) for label in labels]
             found = run(cases, plan.tryouts)
             tried += compared(found)
             best = _best_of_each(found)
@@ -175,7 +178,7 @@ def measure(
             ("The meta-step", _MAIN, main),
             ("Growth with the number of inner steps", _GROWING, growth),
             ("Share of the input pipeline", _FED, fed),
-            ("Ways to write it in PyTorch", _TRIED, tried),
+            (_WAYS, _TRIED + _who_is_absent(), tried),
         )
         if rows
     ]
@@ -194,7 +197,7 @@ def _main_cases(
             tensorflow_case(work, inner_loop="unrolled", threads=(cores, 1))
         )
     cases += [torch_case(work, label, cores=cores) for label in best]
-    alone = [label for label in best if "workers" not in TORCH[label]]
+    alone = [label for label in best if "workers" not in torch_options(label)]
     return cases + [torch_case(work, label, cores=1) for label in alone]
 
 
@@ -213,6 +216,17 @@ def _best_of_each(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(best.values())
 
 
+def _who_is_absent() -> str:
+    """Return a sentence about `higher` where it cannot take part."""
+    if facts.version("higher"):
+        return ""
+    return (
+        " higher is not installed and takes no part; "
+        '"pip install higher" brings it.'
+    )
+
+
+_WAYS = "Ways to write it in PyTorch"
 _MAIN = (
     "One meta-step: the meta-gradients of both players, without the outer "
     "optimiser. Contestants of one algorithm take turns."
@@ -227,7 +241,9 @@ _TRIED = (
     "D(fake) serves both players, as in all that follow. Adjoint: derivatives "
     "of a convolution written as convolutions, those of leaky ReLU as one "
     "kernel. Malloc: glibc keeps freed memory. Joined: the critic sees real "
-    "and fake images as one batch. Tasks: a Python thread for each task."
+    "and fake images as one batch. Tasks: a Python thread for each task. "
+    "torch.func: its grad and vjp, with vmap over the tasks or without. "
+    "higher: the inner loop of that package."
 )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks import Workload, library_meta_step, processes
+from benchmarks import Workload, facts, library_meta_step, processes
 
 _FAST = {"conv": "adjoint", "leaky": "function"}
 _KEEP = {**_FAST, "malloc": True}
@@ -21,6 +21,15 @@ TORCH = {
     "adjoint, malloc, joined, tasks": {**_KEEP, "joined": True, "workers": 2},
     "adjoint, malloc, joined, channels_last, tasks": {**_BEST, "workers": 2},
 }
+
+# Other ways to differentiate, for these algorithms.
+FORMS = {
+    "torch.func, malloc": {"form": "func", "malloc": True},
+    "torch.func, malloc, vmap": {"form": "vmap", "malloc": True},
+    "higher, malloc": {"form": "higher", "malloc": True},
+    "higher, adjoint, malloc": {**_KEEP, "form": "higher"},
+}
+FORM_ALGOS = ("fomaml", "maml")
 
 
 class Case(NamedTuple):
@@ -76,9 +85,25 @@ def tensorflow_case(
     return Case("library", label, workload, options, *(threads or (None, None)))
 
 
+def torch_labels(algo: str) -> list[str]:
+    """List what is tried in PyTorch, of which `higher` may be absent."""
+    forms = [
+        label
+        for label, options in FORMS.items()
+        if algo in FORM_ALGOS
+        and (options["form"] != "higher" or facts.version("higher"))
+    ]
+    return [*TORCH, *forms]
+
+
+def torch_options(label: str) -> dict:
+    """Return the fields of `torch_operations.Variant` of a label."""
+    return (TORCH | FORMS)[label]
+
+
 def torch_case(workload: Workload, label: str, *, cores: int) -> Case:
     """Make a contestant of PyTorch that uses `cores` threads in all."""
-    options = TORCH[label]
+    options = torch_options(label)
     workers = min(options.get("workers", 1), cores)
     options = {**options, "workers": workers}
     return Case("torch", label, workload, options, workers, cores // workers)

@@ -12,6 +12,7 @@ from concurrent import futures
 import torch
 
 import benchmarks
+from benchmarks import torch_functional
 from benchmarks import torch_networks as networks
 from benchmarks import torch_operations as ops
 from benchmarks.torch_arrays import Draws, to_draws, to_torch
@@ -131,6 +132,17 @@ _TASKS = {
 }
 
 
+def _tasks_of(form: str) -> dict:
+    """Return {algorithm: function of one task} of a form."""
+    if form == "autograd":
+        return _TASKS
+    if form == "higher":  # a package that few have
+        from benchmarks import torch_higher
+
+        return torch_higher.TASKS
+    return torch_functional.TASKS
+
+
 def meta_gradients(
     d: Weights,
     g: Weights,
@@ -147,7 +159,8 @@ def meta_gradients(
       d: weights of the critic.
       g: weights of the generator.
       draws: data of the meta-step.
-      algo: "fomaml", "maml", "metasgd" or "reptile".
+      algo: "fomaml" or "maml"; with the form "autograd" also "metasgd" or
+        "reptile".
       variant: how; `workers` and `malloc` are the caller's business.
       rates: step sizes of the critic's and the generator's weights, for
         metasgd only.
@@ -158,12 +171,16 @@ def meta_gradients(
       of their step sizes.
     """
     given = {"rates": rates} if algo == "metasgd" else {}
-    task = functools.partial(_TASKS[algo], d, g, variant=variant, **given)
+    kinds = _tasks_of(variant.form)
+    task = functools.partial(kinds[algo], d, g, variant=variant, **given)
+    if variant.form == "vmap":
+        found = torch.func.vmap(task)(draws)
+        return tuple(tuple(w.sum(0) for w in part) for part in found)
     tasks = map(Draws._make, zip(*draws, strict=True))
-    found = list(map(task, tasks) if pool is None else pool.map(task, tasks))
+    each = list(map(task, tasks) if pool is None else pool.map(task, tasks))
     return tuple(
         tuple(sum(leaf) for leaf in zip(*part, strict=True))
-        for part in zip(*found, strict=True)
+        for part in zip(*each, strict=True)
     )
 
 

@@ -176,12 +176,13 @@ def fake_race(monkeypatch):
     return seen
 
 
-def _with_torch(monkeypatch, version):
+def _with_torch(monkeypatch, version, *, higher=None):
     known = facts.version
+    versions = {"torch": version, "higher": higher}
     monkeypatch.setattr(
         facts,
         "version",
-        lambda name: version if name == "torch" else known(name),
+        lambda name: versions[name] if name in versions else known(name),
     )
 
 
@@ -203,6 +204,26 @@ def test_report_is_written_as_json_and_markdown(
     labels = {case.label for cases in fake_race for case in cases}
     assert ("unrolled" in labels) == (not quick)
     assert (set(contestants.TORCH) <= labels) == (not quick)
+
+
+@pytest.mark.parametrize("higher", ["0.2.1", None])
+def test_higher_takes_part_where_it_is_installed(
+    monkeypatch, tmp_path, capsys, fake_race, higher
+):
+    _with_torch(monkeypatch, "9.9", higher=higher)
+    path = tmp_path / "speed.json"
+    meta_step.main(["--algos=maml,metasgd", f"--output={path}"])
+    seen = {
+        (case.workload.algo, case.label)
+        for cases in fake_race
+        for case in cases
+    }
+    for label, options in contestants.FORMS.items():
+        present = options["form"] != "higher" or higher is not None
+        assert (("maml", label) in seen) == present
+        assert ("metasgd", label) not in seen
+    said = "higher is not installed" in path.with_suffix(".md").read_text()
+    assert said == (higher is None)
 
 
 def test_schema_check_notices_a_missing_number(

@@ -228,6 +228,21 @@ def test_every_torch_variant_computes_the_same(algo):
 
 
 @needs_torch
+@pytest.mark.parametrize("label", contestants.FORMS)
+@pytest.mark.parametrize("algo", contestants.FORM_ALGOS)
+def test_every_way_to_differentiate_computes_the_same(algo, label):
+    options = contestants.FORMS[label]
+    if options["form"] == "higher":
+        pytest.importorskip(
+            "higher", reason="higher is absent; 'pip install higher' enables it"
+        )
+    arrays = benchmarks.arrays(SMALL, seed=2)
+    plain = _torch_gradients(algo, arrays, shared=False)
+    found = _torch_gradients(algo, arrays, **options)
+    _check_equal(found, plain, tolerance=1e-12)
+
+
+@needs_torch
 def test_a_thread_per_task_changes_nothing():
     from concurrent import futures
 
