@@ -36,7 +36,7 @@ PARTS = (
     "kernels",
     "tasks",
     "rules",
-    "latent",
+    *suite_parts.ON_ONE_THREAD,
     "serving",
     *forms.PARTS,
 )
@@ -87,7 +87,7 @@ def measure(
                 workers = suite_parts.race(cases, rounds=rounds, cores=cores)
                 found += forms.figures(part, label, workers)
         elif torch:
-            found += suite_parts.measure_latent(rounds=rounds)
+            found += suite_parts.measure_on_one_thread(part, rounds=rounds)
     return found
 
 

@@ -8,9 +8,11 @@ from benchmarks import (
     Workload,
     contestants,
     counts,
+    internal_step,
     kernels,
     latent_step,
     meta_step,
+    one_thread,
     processes,
     serving_latency,
 )
@@ -31,6 +33,7 @@ _RULES = {
         "image_size": 32,
     },
 }
+ON_ONE_THREAD = {"latent": latent_step, "internal": internal_step}
 _SMALL = {"width": 16, "num_classes": 20}
 _JUDGED = 256
 _SGEMM = "matrix_product"
@@ -237,19 +240,21 @@ def measure_rules(*, rounds, cores) -> list[Figure]:
     return figures
 
 
-def measure_latent(*, rounds) -> list[Figure]:
-    """Race the latent family against PyTorch; CPU seconds of one thread."""
+def measure_on_one_thread(rule: str, *, rounds) -> list[Figure]:
+    """Race one of `ON_ONE_THREAD` against PyTorch; CPU seconds."""
+    module = ON_ONE_THREAD[rule]
     sides = {
         side: cpu
-        for side, _, cpu in latent_step.race(
-            latent_step.Sizes(16, 5, 32), rounds
+        for side, _, cpu in one_thread.race(
+            module.__name__, module.Sizes(), module.SIDES, rounds
         )
     }
+    library = sides.pop("library")
     return [
         Figure(
             "The meta-step",
-            "latent: torch / library",
-            sides["torch"] / sides["library"],
+            f"{rule}: torch / library",
+            min(sides.values()) / library,
             "ratio",
             "higher",
         )

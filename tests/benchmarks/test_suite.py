@@ -168,11 +168,15 @@ def fake(monkeypatch):
         "measure",
         lambda *_, **__: {"goals": goals},
     )
-    monkeypatch.setattr(
-        suite_parts.latent_step,
-        "race",
-        lambda *_: [("library", 1.0, 0.5), ("torch", 1.0, 1.0)],
-    )
+    monkeypatch.setattr(suite_parts.one_thread, "race", race_on_one_thread)
+
+
+def race_on_one_thread(module, sizes, sides, rounds):
+    """Yield seconds: of the library one half, of the last of PyTorch one."""
+    assert module.startswith("benchmarks.")
+    assert isinstance(rounds, int)
+    for place, side in enumerate(sides):
+        yield side, 1.0, 0.5 if place == 0 else float(len(sides) - place)
 
 
 def with_torch(monkeypatch, version):
@@ -240,7 +244,10 @@ def test_report_has_every_figure_in_its_schema(
     assert values["fomaml: waiting"] == 0.01
     assert values["maml: kernels alone / meta-step"] == 0.1 / 2.0
     assert values["p50 of a request"] == 0.15
-    assert ("latent: torch / library" in values) == bool(torch)
+    for rule in suite_parts.ON_ONE_THREAD:
+        assert values.get(f"{rule}: torch / library") == (
+            2.0 if torch else None
+        )
     assert ("fomaml: torch / library" in values) == bool(torch)
     text = capsys.readouterr().out
     assert text == path.with_suffix(".md").read_text() + "\n"
