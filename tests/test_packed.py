@@ -54,6 +54,16 @@ def test_packed_run_is_the_run_in_half_precision(logdir, folder):
     assert np.ptp(pictures[0]) > 0.0
 
 
+@pytest.mark.parametrize("source", ["folder", "pretrained:mnist"])
+def test_packed_run_is_packed_again(folder, tmp_path, source):
+    source = str(folder) if source == "folder" else source
+    tf_metagan.pack(source, str(tmp_path))
+    again, before = map(trained_runs.load_run, (str(tmp_path), source))
+    assert again.meta_step == before.meta_step
+    for found, expected in zip(flat(again), flat(before), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_packed_folder_names_no_place_of_this_machine(logdir, folder):
     text = (folder / "config.json").read_text()
     assert str(logdir) not in text

@@ -98,7 +98,7 @@ def write(
     for name, described in fields.describe(Config).items():
         if described.path:
             record["settings"][name] = described.default
-    del record["devices"]
+    record.pop("devices", None)  # a packed run names none
     target = Path(folder)
     with atomic.replacement(target / WEIGHTS_FILE) as path:
         np.savez_compressed(path, **arrays)

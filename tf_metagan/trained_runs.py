@@ -182,13 +182,14 @@ def pack(logdir: str, folder: str) -> None:
     """Write a trained run to one small folder that can be used in its place.
 
     Args:
-      logdir: the run folder.
+      logdir: see `load_run`.
       folder: to write to.
 
     Raises:
       FileNotFoundError: it holds no run, or no checkpoint yet.
       OSError: a file is damaged or cannot be written.
     """
+    logdir = packed.resolve(logdir)
     run = load_run(logdir)
     packed.write(
         folder,
