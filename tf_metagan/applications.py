@@ -1,5 +1,6 @@
 """What a run of internal learning makes of photographs it is given."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -78,9 +79,15 @@ def finetuned(
     Raises:
       ValueError: see `check_finetuning`.
     """
+    return finetuner(run, how)(image)
+
+
+def finetuner(
+    run: Run, how: Finetuning
+) -> Callable[[np.ndarray], single_image.Model]:
+    """Return `finetuned` for several photographs, which share their graphs."""
     if not how.steps:
-        return model_of(run, image)
-    check_finetuning(run, how, [image])
+        return functools.partial(model_of, run)
     adam = registry.find(registry.INNER_OPTIMIZERS, "adam")(
         inner_beta1=0.5,
         inner_beta2=0.999,
@@ -88,20 +95,26 @@ def finetuned(
         epsilon_placement="outside",
         statistics_gradient="stop",
     )
-    return finetuning.finetune(
+    tune = finetuning.Finetuner(
         run.algorithm.game,
         run.vars,
-        tf.constant(image),
         steps=how.steps,
         rule=InnerRule(adam, how.rate),
-        seed=how.seed,
-        report=lambda scale, metrics: logging.info(
+    )
+
+    def report(scale: int, metrics: dict) -> None:
+        logging.info(
             "scale %d: squared error of the reconstruction %.4f, then %.4f",
             scale,
             metrics["rec_loss"][0],
             metrics["rec_loss"][-1],
-        ),
-    )
+        )
+
+    def learn(image: np.ndarray) -> single_image.Model:
+        check_finetuning(run, how, [image])
+        return tune(image, seed=how.seed, report=report)
+
+    return learn
 
 
 def overview(
@@ -187,7 +200,7 @@ def between(
     """
     check_space(run, space, how)
     game = run.algorithm.game
-    own, other = finetuned(run, first, how), finetuned(run, second, how)
+    own, other = map(finetuner(run, how), (first, second))
 
     def mix(strength):
         if space == "weights":

@@ -232,12 +232,13 @@ def _evaluated(
 
     if run.algorithm.one_task:
         how = applications.NONE
+    model_of = applications.finetuner(run, how)
     rows = []
     learning = dict.fromkeys(stopwatch.CLOCKS, 0.0)
     for subject in subjects:
         logging.info("%s: %s", folder, subject.name)
         watch = stopwatch.Stopwatch()
-        model = applications.finetuned(run, subject.image, how)
+        model = model_of(subject.image)
         for clock, spent in watch.so_far().items():
             learning[clock] += spent if how.steps else 0.0
         rows.append(

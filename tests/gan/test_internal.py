@@ -308,15 +308,13 @@ def test_embeddings_in_between_make_weights_in_between_if_linear(hidden):
     assert apart < ROUNDING if hidden == 0 else apart > 1e-6
 
 
+def finetuner(steps, game, vars):
+    rule = InnerRule(problems.optimizer("adam"), 2e-3)
+    return finetuning.Finetuner(game, vars, steps=steps, rule=rule)
+
+
 def finetuned(steps, photograph, game, vars):
-    return finetuning.finetune(
-        game,
-        vars,
-        photograph,
-        steps=steps,
-        rule=InnerRule(problems.optimizer("adam"), 2e-3),
-        seed=0,
-    )
+    return finetuner(steps, game, vars)(photograph, seed=0)
 
 
 def test_finetuning_begins_with_what_the_hypernetwork_made():
@@ -355,6 +353,23 @@ def test_finetuning_fits_the_photograph_and_leaves_the_run_alone():
     assert many < 0.5 * few
     for a, b in zip(tf.nest.flatten(kept), tf.nest.flatten(vars), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_photographs_share_graphs_and_nothing_else(monkeypatch):
+    game = small.game()
+    vars = small.at_scale(game, 1)
+    first, second = small.tasks(2).support[:, 0, 0]
+    tune = finetuner(3, game, vars)
+    tune(first, seed=1)
+    monkeypatch.setattr(finetuning, "Rollout", None)  # no graph is made anew
+    shared = tune(second, seed=2)
+    monkeypatch.undo()
+    alone = finetuner(3, game, vars)(second, seed=2)
+    seed = rng.make_seed(4)
+    for draw in (lambda m: m.reconstruct(), lambda m: m.sample(seed, 2)):
+        assert distance(draw(shared), draw(alone)) < ROUNDING
+    other = finetuner(3, game, vars)(second, seed=1)
+    assert distance(shared.reconstruct(), other.reconstruct()) > ROUNDING
 
 
 def test_each_photograph_has_a_coefficient_of_its_own():

@@ -113,56 +113,75 @@ def alone(game: PyramidGame, vars: Vars, photograph) -> tuple[Game, Vars]:
     return game._replace(weights=Projected(own, scales, start)).as_game(), start
 
 
-def finetune(
-    game: Game,
-    vars: Vars,
-    photograph,
-    *,
-    steps: int,
-    rule: InnerRule,
-    seed: int,
-    report: Callable[[int, dict], None] = lambda scale, metrics: None,
-) -> single_image.Model:
-    """Return a photograph's GAN after steps of its own at every scale.
+class Finetuner:
+    """Lets the GANs of photographs take steps of their own.
 
-    Args:
-      game: one that can leave a photograph `alone`.
-      vars: of that game.
-      photograph: [H, W, C] in [-1, 1].
-      steps: of each scale, >= 0; D and G move once in each.
-      rule: how both players move, anew at every scale.
-      seed: of the noise.
-      report: (scale, {metric: [steps]}), called after every scale.
-    """
-    own, current = game.alone(vars, tf.convert_to_tensor(photograph))
-    count = pyramid.num_scales(vars.params)
-    support = photograph[tf.newaxis, tf.newaxis]
-    for scale in range(count):
-        if scale:
-            current = own.grow(current)
-        rollout = Rollout(
-            own,
-            dict.fromkeys(("d", "g"), rule),
-            _TURNS,
-            adapt=("d/*", f"g/scale{scale}/*"),
-        )
-        learn = _compiled(rollout, support, rng.make_seed(seed, scale), steps)
-        after, metrics = learn(current)
-        current = current._replace(params=after.params, state=after.state)
-        current.state.pop("memory", None)
-        report(scale, {name: x.numpy() for name, x in metrics.items()})
-    return own.model(own.remember(current, support))
-
-
-def _compiled(rollout: Rollout, support, seed, steps: int) -> Callable:
-    """Return vars -> (Vars, metrics) of a rollout, a graph of its own.
-
-    By its concrete function: a tf.function that is new at every scale has
-    TensorFlow warn of retracing.
+    Photographs of one size share the graphs of these steps, which take longer
+    to make than a hundred steps.
     """
 
-    @tf.function(autograph=False)
-    def learn(vars: Vars):
-        return rollout.run(vars, support, None, seed, steps)
+    def __init__(self, game: Game, vars: Vars, *, steps: int, rule: InnerRule):
+        """Fix the steps.
 
-    return lambda vars: learn.get_concrete_function(vars)(vars)
+        Args:
+          game: one that can leave a photograph `alone`.
+          vars: of that game.
+          steps: of each scale, >= 0; D and G move once in each.
+          rule: how both players move, anew at every scale.
+        """
+        self._game = game
+        self._vars = vars
+        self._steps = steps
+        self._rule = rule
+        self._graphs: dict[tuple, Callable] = {}
+
+    def __call__(
+        self,
+        photograph,
+        *,
+        seed: int,
+        report: Callable[[int, dict], None] = lambda scale, metrics: None,
+    ) -> single_image.Model:
+        """Return a photograph's GAN after steps of its own at every scale.
+
+        Args:
+          photograph: [H, W, C] in [-1, 1].
+          seed: of the noise.
+          report: (scale, {metric: [steps]}), called after every scale.
+        """
+        photograph = tf.convert_to_tensor(photograph)
+        own, current = self._game.alone(self._vars, photograph)
+        support = photograph[tf.newaxis, tf.newaxis]
+        for scale in range(pyramid.num_scales(self._vars.params)):
+            if scale:
+                current = own.grow(current)
+            learn = self._graph(own, scale, current, support)
+            after, metrics = learn(current, support, rng.make_seed(seed, scale))
+            current = current._replace(params=after.params, state=after.state)
+            current.state.pop("memory", None)
+            report(scale, {name: x.numpy() for name, x in metrics.items()})
+        return own.model(own.remember(current, support))
+
+    def _graph(self, own: Game, scale: int, vars: Vars, support) -> Callable:
+        """Return (vars, support, seed) -> (Vars, metrics) of one scale.
+
+        By its concrete function: a tf.function that is new at every scale has
+        TensorFlow warn of retracing.
+        """
+        key = scale, tuple(support.shape)
+        if key not in self._graphs:
+            rollout = Rollout(
+                own,
+                dict.fromkeys(("d", "g"), self._rule),
+                _TURNS,
+                adapt=("d/*", f"g/scale{scale}/*"),
+            )
+
+            @tf.function(autograph=False)
+            def learn(vars: Vars, support, seed):
+                return rollout.run(vars, support, None, seed, self._steps)
+
+            self._graphs[key] = learn.get_concrete_function(
+                vars, support, rng.make_seed(0, scale)
+            )
+        return self._graphs[key]
