@@ -347,7 +347,9 @@ def test_nothing_is_learned_for_a_picture_that_is_not_there(
     here, folder, run, monkeypatch
 ):
     monkeypatch.setattr(
-        finetuning, "finetune", lambda *args, **more: pytest.fail("learned")
+        finetuning.Finetuner,
+        "__call__",
+        lambda *args, **more: pytest.fail("learned"),
     )
     code, _, err = here(
         apply.COMMAND,
