@@ -8,6 +8,7 @@ from benchmarks import facts
 
 UNITS = {"ratio": 0.15, "share": 0.15, "s": 0.3, "MB": 0.15}
 """{unit: relative change that counts}; seconds depend on the machine's mood."""
+_LEAST_SHARE = 0.01  # a share that changed by less has not moved
 
 
 class Figure(NamedTuple):
@@ -71,6 +72,9 @@ def moves(
             continue
         if min(old.value, figure.value) <= 0.0:
             continue  # nothing to divide by: no share of waiting, say
+        apart = abs(figure.value - old.value)
+        if figure.unit == "share" and apart < _LEAST_SHARE:
+            continue
         change = math.log(figure.value / old.value)
         if abs(change) <= math.log1p(UNITS[figure.unit]):
             continue

@@ -54,6 +54,15 @@ def test_less_time_is_better_and_only_on_the_same_machine():
     assert not figures.moves(before, after, same_machine=False)
 
 
+@pytest.mark.parametrize(
+    ("value", "moved"), [(0.0015, False), (0.009, False), (0.013, True)]
+)
+def test_small_share_moves_by_more_than_a_hundredth(value, moved):
+    before = [figure("waiting", 0.001, "share", "lower")]
+    after = [figure("waiting", value, "share", "lower")]
+    assert bool(figures.moves(before, after, same_machine=True)) == moved
+
+
 def test_worst_move_comes_first():
     before = [figure("a"), figure("b"), figure("c")]
     after = [figure("a", 4.0), figure("b", 1.5), figure("c", 0.5)]
