@@ -38,6 +38,9 @@ SMALLER = {
     # They begin with the weights of a model, and keep the size of its networks.
     "tf_metagan.train --flagfile=flags/ours_glyphs": "--meta_steps=2 "
     "--image_every=2 --checkpoint_every=1 --log_every=1 --panel_tasks=1",
+    "tf_metagan.train --flagfile=flags/table/omniglot_fomaml": "--meta_steps=2 "
+    "--image_every=2 --checkpoint_every=1 --log_every=1 --inner_steps=2 "
+    "--adapt_steps=2 --panel_tasks=1 --outer_decay_steps=none",
     "tf_metagan.train": "--meta_steps=2 --image_every=2 --checkpoint_every=1 "
     "--log_every=1 --width=4 --inner_steps=2 --adapt_steps=2 --panel_tasks=1 "
     "--outer_decay_steps=none",
