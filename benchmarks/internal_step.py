@@ -56,7 +56,7 @@ def photographs(sizes: Sizes) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
 
-def library_settings(sizes: Sizes) -> dict[str, object]:
+def settings_of(sizes: Sizes) -> dict[str, object]:
     """Return the settings of the library's side."""
     return {
         "algo": "internal",
@@ -75,7 +75,7 @@ def library_settings(sizes: Sizes) -> dict[str, object]:
     }
 
 
-def library_step(sizes: Sizes) -> Callable[[], None]:
+def tensorflow_step(sizes: Sizes) -> Callable[[], None]:
     """Return a meta-step as users run it, what is logged included."""
     import tensorflow as tf
 
@@ -83,7 +83,7 @@ def library_step(sizes: Sizes) -> Callable[[], None]:
     from tf_metagan.config import Config
     from tf_metagan.types import TaskBatch
 
-    chosen = settings.Settings(Config, [(library_settings(sizes), True)])
+    chosen = settings.Settings(Config, [(settings_of(sizes), True)])
     rule = assembly.make_algorithm(assembly.with_algorithm_defaults(chosen))
     learner = assembly.make_learner(chosen, rule, tf.distribute.get_strategy())
     images = tf.constant(photographs(sizes)[:, np.newaxis, np.newaxis])
@@ -124,7 +124,7 @@ def torch_step(sizes: Sizes, *, grouped: bool) -> Callable[[], None]:
 
 
 SIDES = {
-    "library": library_step,
+    "library": tensorflow_step,
     "torch_loop": lambda sizes: torch_step(sizes, grouped=False),
     "torch_grouped": lambda sizes: torch_step(sizes, grouped=True),
 }

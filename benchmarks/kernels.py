@@ -12,12 +12,12 @@ the work, and what else the machine does counts little.
 import collections
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks import Workload, counts, library_meta_step
+from benchmarks import Workload, counts, graphs, library_meta_step
 from benchmarks.figures import Figure
 from benchmarks.processes import Worker
 
@@ -113,12 +113,12 @@ def of(function, *, rounds: Sequence[int]) -> collections.Counter:
       ValueError: a kernel is of an unknown kind, or stands in more loops.
     """
     graph = function.graph.as_graph_def(add_shapes=True)
-    bodies = {f.signature.name: f for f in graph.library.function}
+    bodies = graphs.functions(graph)
     found: collections.Counter = collections.Counter()
 
     def visit(nodes, results, shapes, loops):
         shapes = shapes | {x.name: _shapes(x.attr) for x in nodes}
-        for node in _needed(nodes, results):
+        for node in graphs.needed(nodes, results):
             if node.op in _NAMES:
                 if loops > len(rounds):
                     raise ValueError(
@@ -153,18 +153,6 @@ def of(function, *, rounds: Sequence[int]) -> collections.Counter:
 def _shapes(attributes) -> list[tuple[int, ...]]:
     shapes = attributes["_output_shapes"].list.shape
     return [tuple(axis.size for axis in shape.dim) for shape in shapes]
-
-
-def _needed(nodes, results) -> Iterable:
-    """Return the nodes that the results come from."""
-    known = {node.name: node for node in nodes}
-    found, waiting = {}, list(results)
-    while waiting:
-        name = waiting.pop().removeprefix("^").split(":")[0]
-        if name in known and name not in found:
-            found[name] = known[name]
-            waiting += known[name].input
-    return found.values()
 
 
 def _kernel(node, shapes) -> Kernel:

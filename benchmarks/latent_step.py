@@ -35,7 +35,7 @@ def images(sizes: Sizes, *, seed: int) -> np.ndarray:
     return draw.uniform(-1.0, 1.0, shape).astype(np.float32)
 
 
-def library_step(sizes: Sizes) -> Callable[[], None]:
+def tensorflow_step(sizes: Sizes) -> Callable[[], None]:
     """Return a meta-step as users run it, the logged losses included."""
     import tensorflow as tf
 
@@ -180,7 +180,7 @@ def torch_step(sizes: Sizes) -> Callable[[], None]:
     return step
 
 
-SIDES = {"library": library_step, "torch": torch_step}
+SIDES = {"library": tensorflow_step, "torch": torch_step}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

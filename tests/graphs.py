@@ -2,6 +2,8 @@
 
 import collections
 
+from benchmarks import graphs
+
 
 def operations(function) -> collections.Counter:
     """Count the operations that the results depend on.
@@ -14,11 +16,11 @@ def operations(function) -> collections.Counter:
       function: a concrete function.
     """
     graph = function.graph.as_graph_def()
-    functions = {f.signature.name: f for f in graph.library.function}
+    functions = graphs.functions(graph)
 
     def count(nodes, results):
         found = collections.Counter()
-        for node in _needed(nodes, results):
+        for node in graphs.needed(nodes, results):
             found[node.op] += 1
             for value in node.attr.values():
                 if value.HasField("func"):
@@ -27,15 +29,3 @@ def operations(function) -> collections.Counter:
         return found
 
     return count(graph.node, [x.op.name for x in function.graph.outputs])
-
-
-def _needed(nodes, results):
-    """Return the nodes that results, "name:..." or "^name", come from."""
-    known = {node.name: node for node in nodes}
-    found, waiting = {}, list(results)
-    while waiting:
-        name = waiting.pop().removeprefix("^").split(":")[0]
-        if name in known and name not in found:
-            found[name] = known[name]
-            waiting += known[name].input
-    return found.values()

@@ -32,7 +32,7 @@ def test_both_sides_learn_as_many_numbers():
     from benchmarks import torch_internal
 
     chosen = settings.Settings(
-        Config, [(internal_step.library_settings(SMALL), True)]
+        Config, [(internal_step.settings_of(SMALL), True)]
     )
     rule = assembly.make_algorithm(assembly.with_algorithm_defaults(chosen))
     vars = rule.init(0)
@@ -62,7 +62,7 @@ def test_library_is_timed_at_the_finest_scale(monkeypatch):
         return Learner()
 
     monkeypatch.setattr(assembly, "make_learner", make)
-    step = internal_step.library_step(SMALL)
+    step = internal_step.tensorflow_step(SMALL)
     assert len(taken) == len(internal_step.scales(SMALL)) - 1
     step()
     assert len(taken) == len(internal_step.scales(SMALL))
