@@ -1,7 +1,7 @@
 """What a run of internal learning makes of photographs it is given."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -137,32 +137,8 @@ def overview(
         drawn = draw(tf.constant(shown.image), root)
         rows.append((shown.image[np.newaxis], *(x.numpy() for x in drawn)))
     names = ("photograph", "reconstruction", "samples")
-    return grid(dict(zip(names, zip(*rows, strict=True), strict=True)), given)
-
-
-def grid(
-    columns: Mapping[str, Sequence[np.ndarray]], given: Sequence[Photograph]
-) -> np.ndarray:
-    """Set images of several heights beside each other.
-
-    Args:
-      columns: {caption: [n, H, W, C] for each photograph}.
-      given: photographs, whose names are the captions of rows.
-
-    Returns:
-      uint8 [height, width, 3].
-    """
-    highest = max(x.shape[1] for rows in columns.values() for x in rows)
-
-    def fill(images):
-        below = ((0, 0), (0, highest - images.shape[1]), (0, 0), (0, 0))
-        return np.pad(images, below, constant_values=1.0)
-
-    blocks = {
-        name: np.stack([fill(x) for x in rows])
-        for name, rows in columns.items()
-    }
-    return pictures.grid(blocks, [x.name for x in given], per_line=8)
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return pictures.grid(columns, [x.name for x in given])
 
 
 def between(

@@ -283,7 +283,7 @@ def _prepare(config: ApplyConfig, run) -> Callable[[], Any]:
 
 def _picture(config: ApplyConfig, given, model):
     """Draw what needs one photograph alone."""
-    from tf_metagan import applications, pictures
+    from tf_metagan import pictures
     from tf_metagan.core import rng
 
     seed = rng.make_seed(config.seed)
@@ -300,12 +300,10 @@ def _picture(config: ApplyConfig, given, model):
             seed, config.num_samples or 16, random_from=config.random_from
         )
         columns["samples"] = [drawn.numpy()]
-    return applications.grid(columns, [given])
+    return pictures.grid(columns, [given.name])
 
 
 def _interpolation(config: ApplyConfig, run, given, other, how):
-    import numpy as np
-
     from tf_metagan import applications, pictures
 
     found = applications.between(
@@ -319,9 +317,9 @@ def _interpolation(config: ApplyConfig, run, given, other, how):
         space=config.space,
         how=how,
     )
-    rebuilt, drawn = (list(x) for x in zip(*found, strict=True))
+    rebuilt, drawn = zip(*found, strict=True)
     return pictures.grid(
-        {"reconstruction": np.stack(rebuilt), "samples": np.stack(drawn)},
+        {"reconstruction": rebuilt, "samples": drawn},
         [
             f"{(1 - t):.0%} {given.name}, {t:.0%} {other.name}"
             for t in _STRENGTHS
@@ -331,7 +329,7 @@ def _interpolation(config: ApplyConfig, run, given, other, how):
 
 
 def _injection(config: ApplyConfig, run, given, model, edited, mask):
-    from tf_metagan import applications
+    from tf_metagan import applications, pictures
 
     drawn = applications.injected(
         run,
@@ -346,7 +344,7 @@ def _injection(config: ApplyConfig, run, given, model, edited, mask):
         "given": [edited[None]],
         "drawn": [drawn[None]],
     }
-    return applications.grid(columns, [given])
+    return pictures.grid(columns, [given.name])
 
 
 COMMAND = cli.Command(

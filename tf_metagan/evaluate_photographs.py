@@ -7,6 +7,7 @@ import dataclasses
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 from tf_metagan import cli, stopwatch
@@ -90,8 +91,8 @@ class EvaluatePhotographsConfig:
     )
     output: str | None = setting(
         None,
-        f"Folder of {SCORES}.json and {SCORES}.md. None: {RESULTS} in that of "
-        "the first run.",
+        f"Folder of {SCORES}.json, {SCORES}.md and photographs.png. None: "
+        f"{RESULTS} in that of the first run.",
         section=_WHERE,
         path=True,
     )
@@ -106,7 +107,7 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
 
     from tf_metagan import applications, assembly, trained_runs, versions
     from tf_metagan.data import atomic
-    from tf_metagan.evaluation import photographs, store
+    from tf_metagan.evaluation import photographs, pictures, store
 
     config = settings.config
     for name in vars(config):
@@ -136,10 +137,13 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
     settings.check_all_used()
     folder = config.output or os.path.join(config.run[0], RESULTS)
     os.makedirs(folder, exist_ok=True)
-    systems = [
-        _evaluated(run, name, subjects[name], protocol, nets, how)
-        for name, run in runs.items()
-    ]
+    systems, shown = zip(
+        *(
+            _evaluated(run, name, subjects[name], protocol, nets, how)
+            for name, run in runs.items()
+        ),
+        strict=True,
+    )
     words = [settings.as_flag(name) for name in settings.given]
     store.write_json(
         os.path.join(folder, f"{SCORES}.json"),
@@ -159,6 +163,14 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
     text = photographs.table(systems)
     with atomic.replacement(os.path.join(folder, f"{SCORES}.md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    pictures.write_photographs(
+        Path(folder),
+        subjects[config.run[0]],
+        {
+            f"{system['algo']}, {system['run']}": drawn
+            for system, drawn in zip(systems, shown, strict=True)
+        },
+    )
     logging.info("\n%s", text)
     logging.info("results: %s", folder)
     return cli.EXIT_OK
@@ -222,18 +234,19 @@ def _nets(config: EvaluatePhotographsConfig) -> tuple[Any, ...]:
 
 def _evaluated(
     run, folder: str, subjects, protocol, nets, how
-) -> dict[str, Any]:
-    """Return all results of a run."""
+) -> tuple[dict[str, Any], dict]:
+    """Return all results of a run, and some of what it draws of each."""
     from absl import logging
 
     from tf_metagan import applications
     from tf_metagan.core import rng
-    from tf_metagan.evaluation import photographs
+    from tf_metagan.evaluation import photographs, pictures
 
     if run.algorithm.one_task:
         how = applications.NONE
     model_of = applications.finetuner(run, how)
     rows = []
+    shown: dict[str, photographs.Drawn] = {}
     learning = dict.fromkeys(stopwatch.CLOCKS, 0.0)
     for subject in subjects:
         logging.info("%s: %s", folder, subject.name)
@@ -241,12 +254,15 @@ def _evaluated(
         model = model_of(subject.image)
         for clock, spent in watch.so_far().items():
             learning[clock] += spent if how.steps else 0.0
+        drawn = photographs.draw(model, subject.image, protocol)
+        few = drawn.samples[: pictures.SAMPLES]
+        shown[subject.name] = photographs.Drawn(few, drawn.rebuilt)
         rows.append(
             {
                 "name": subject.name,
                 "group": subject.group,
                 "scores": photographs.score(
-                    model, subject.image, protocol, nets
+                    drawn, subject.image, protocol, nets
                 ),
             }
         )
@@ -266,13 +282,14 @@ def _evaluated(
             for clock, spent in learning.items()
         },
     }
-    return {
+    results = {
         "run": folder,
         "algo": run.settings.config.algo,
         "cost": cost,
         "means": photographs.means(rows),
         "photographs": rows,
     }
+    return results, shown
 
 
 COMMAND = cli.Command(

@@ -1,7 +1,7 @@
 """Pictures of many small images, in rows and columns with captions."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import PIL.Image
@@ -49,7 +49,7 @@ def to_bytes(images: np.ndarray) -> np.ndarray:
 
 
 def grid(
-    blocks: Mapping[str, np.ndarray],
+    blocks: Mapping[str, Sequence[np.ndarray] | np.ndarray],
     captions: Sequence[str],
     *,
     per_line: int = 8,
@@ -57,8 +57,8 @@ def grid(
     """Compose a picture: one row per task, one captioned block per column.
 
     Args:
-      blocks: {caption of the column: images [tasks, n, H, W, C]} in the order
-        of the columns; values as for `to_bytes`. n, H and W may differ.
+      blocks: {caption of the column: images [n, H, W, C] for each task} in the
+        order of the columns; values as for `to_bytes`. n, H and W may differ.
       captions: caption of each row, of any length.
       per_line: images beside each other in a block; more go below.
 
@@ -69,11 +69,12 @@ def grid(
       ValueError: a block has another number of tasks than there are captions,
         or images that `to_bytes` refuses.
     """
-    for name, images in blocks.items():
-        if images.ndim != 5 or len(images) != len(captions):
+    for name, column in blocks.items():
+        shapes = [images.shape for images in column]
+        if len(shapes) != len(captions) or any(len(x) != 4 for x in shapes):
             raise ValueError(
-                f"block '{name}' has shape {images.shape}; expected [tasks, n, "
-                f"H, W, C] with {len(captions)} tasks, one for each caption."
+                f"block '{name}' has tasks of shapes {shapes}; expected [n, H, "
+                f"W, C] for each of {len(captions)} captions."
             )
     cells = [
         [_block(images[row], per_line) for images in blocks.values()]
@@ -137,7 +138,7 @@ def _widest_word(name: str, font: _Font) -> int:
 
 
 def _wrap(
-    names: Mapping[str, np.ndarray], widths: Sequence[int], font: _Font
+    names: Iterable[str], widths: Sequence[int], font: _Font
 ) -> list[str]:
     """Break captions into lines that are no wider than their columns."""
     wrapped = []

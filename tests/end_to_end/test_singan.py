@@ -184,6 +184,8 @@ def test_evaluation_compares_runs_on_the_photograph_of_both(here, folder, run):
     assert found["systems"][0]["cost"]["training_photographs"] == 1
     assert before == {x: x.stat().st_mtime_ns for x in run.rglob("*")}
     assert "| 0.png | singan" in (folder / "first/scores.md").read_text()
+    with PIL.Image.open(folder / "first/photographs.png") as picture:
+        assert picture.width > 2 * (1 + 4) * 64
     code, _, err = here(
         evaluate_photographs.COMMAND,
         f"--run={run}",

@@ -4,6 +4,7 @@ import json
 import types
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -11,7 +12,7 @@ from tests import photographs as small
 from tests.gan.test_singan import shaken
 from tests.metrics.test_single_image import photograph
 from tf_metagan.core import rng
-from tf_metagan.evaluation import photographs
+from tf_metagan.evaluation import photographs, pictures
 
 PROTOCOL = photographs.Protocol(samples=3, levels=3, seed=0)
 
@@ -33,10 +34,15 @@ class Copier:
         return self.image[tf.newaxis] + 0.01
 
 
+def scored(model, image):
+    drawn = photographs.draw(model, image, PROTOCOL)
+    return photographs.score(drawn, image, PROTOCOL)
+
+
 def test_scores_of_a_copier_and_of_a_worse_one():
     image = photograph()
-    good = photographs.score(Copier(image), image, PROTOCOL)
-    bad = photographs.score(Copier(image, 0.3), image, PROTOCOL)
+    good = scored(Copier(image), image)
+    bad = scored(Copier(image, 0.3), image)
     assert good["diversity"] == pytest.approx(0.0, abs=1e-12)
     assert good["psnr_reconstruction"] == pytest.approx(46.02, abs=0.01)
     assert good[photographs.SWD] < 2 * good[photographs.ITSELF]
@@ -45,7 +51,7 @@ def test_scores_of_a_copier_and_of_a_worse_one():
     levels = [good[f"{photographs.SWD}_level{i}"] for i in range(3)]
     assert good[photographs.SWD] == pytest.approx(np.mean(levels))
     assert not [name for name in good if "sifid" in name]
-    assert photographs.score(Copier(image), image, PROTOCOL) == good
+    assert scored(Copier(image), image) == good
 
 
 def test_what_cannot_be_scored_is_named_before_anything_is():
@@ -62,6 +68,29 @@ def test_what_cannot_be_scored_is_named_before_anything_is():
     photographs.check([flat], one)
     with pytest.raises(ValueError, match=r"low\.png cannot .* the window"):
         photographs.check([low], one)
+
+
+def test_picture_shows_what_all_models_have_drawn(tmp_path):
+    image = photograph()
+    names = ("seen", "both", "late")
+    shown = [photographs.Subject(name, image, "seen") for name in names]
+    red = np.zeros_like(image) - 1.0
+    red[..., 0] = 1.0
+    plain = photographs.Drawn(np.stack([image] * 9), image)
+    other = photographs.Drawn(red[np.newaxis], red)
+
+    def height(drawn):
+        pictures.write_photographs(tmp_path, shown, drawn)
+        return np.asarray(PIL.Image.open(tmp_path / "photographs.png"))
+
+    every = dict.fromkeys(names, plain)
+    alone = height({"a": every})
+    compared = height({"a": every, "b": {"both": other}})
+    assert compared.shape[0] < alone.shape[0]
+    reds = (compared == (255, 0, 0)).all(axis=-1).sum()
+    assert reds == 2 * image.shape[0] * image.shape[1]
+    shown.append(photographs.Subject("new", image, "given"))
+    assert height({"a": every | {"new": plain}}).shape[0] > alone.shape[0]
 
 
 def test_samples_are_drawn_a_few_at_a_time(monkeypatch):
@@ -84,7 +113,7 @@ def test_samples_are_drawn_a_few_at_a_time(monkeypatch):
 
     pixels = 2 * image.shape[0] * image.shape[1]
     monkeypatch.setattr(photographs, "_PIXELS_AT_ONCE", pixels)
-    found = photographs._drawn(Watched(), seed, 5, image.shape)
+    found = photographs._samples(Watched(), seed, 5, image.shape)
     assert sizes == [2, 2, 1]
     np.testing.assert_allclose(found, model.sample(seed, 5), atol=1e-5)
 

@@ -79,18 +79,43 @@ def check(subjects: Iterable[Subject], protocol: Protocol) -> None:
             ) from error
 
 
-def score(
-    model: Any,
-    image: np.ndarray,
-    protocol: Protocol,
-    nets: Sequence[sifid.Places] = (),
-) -> dict[str, float]:
-    """Compare samples of a model with its photograph.
+class Drawn(NamedTuple):
+    """What a model draws of its photograph [H, W, C].
+
+    Attributes:
+      samples: [n, H, W, C].
+      rebuilt: [H, W, C], from z*.
+    """
+
+    samples: np.ndarray
+    rebuilt: np.ndarray
+
+
+def draw(model: Any, image: np.ndarray, protocol: Protocol) -> Drawn:
+    """Draw what is scored.
 
     Args:
       model: a `gan.single_image.Model`.
       image: [H, W, C] in [-1, 1], the photograph.
-      protocol: sizes and seed.
+      protocol: number of samples and seed.
+    """
+    root = rng.make_seed(protocol.seed)
+    samples = _samples(model, root, protocol.samples, image.shape)
+    return Drawn(samples, model.reconstruct().numpy()[0])
+
+
+def score(
+    drawn: Drawn,
+    image: np.ndarray,
+    protocol: Protocol,
+    nets: Sequence[sifid.Places] = (),
+) -> dict[str, float]:
+    """Compare what a model draws with its photograph.
+
+    Args:
+      drawn: samples and reconstruction.
+      image: [H, W, C] in [-1, 1], the photograph.
+      protocol: levels and seed.
       nets: for SIFID, one of each number of channels.
 
     Returns:
@@ -99,9 +124,7 @@ def score(
     Raises:
       ValueError: the photograph is too small for the patches.
     """
-    root = rng.make_seed(protocol.seed)
-    fakes = _drawn(model, root, protocol.samples, image.shape)
-    rebuilt = model.reconstruct().numpy()[0]
+    fakes, rebuilt = drawn
     apart, itself = (
         single_image.patch_swd(
             image, others, levels=protocol.levels, seed=protocol.seed
@@ -124,7 +147,7 @@ def score(
     }
 
 
-def _drawn(model: Any, seed: Any, number: int, shape: Any) -> np.ndarray:
+def _samples(model: Any, seed: Any, number: int, shape: Any) -> np.ndarray:
     """Return what `model.sample` draws, a bounded number of pixels at a time.
 
     The widest layers of a photograph of 250 pixels take 25 MB for each image.

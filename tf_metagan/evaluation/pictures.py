@@ -10,10 +10,12 @@ import PIL.Image
 
 from tf_metagan import chart, pictures
 from tf_metagan.data import atomic
+from tf_metagan.evaluation import photographs
 from tf_metagan.evaluation.subject import Subject
 from tf_metagan.evaluation.tasks import UnseenTask
 
-TASKS = 8  # rows of the picture of samples
+TASKS = 8  # rows of a picture of samples; of photographs, of each group
+SAMPLES = 4  # of each photograph and model
 
 _SHOWN = 16  # images per task and column
 _AXES = {
@@ -85,9 +87,39 @@ def write_samples(
         )
         for column, images in zip(columns.values(), drawn, strict=True):
             column.append(images)
-    blocks = {name: np.stack(images) for name, images in columns.items()}
-    picture = pictures.grid(blocks, [task.name for task in tasks], per_line=4)
+    picture = pictures.grid(columns, [task.name for task in tasks], per_line=4)
     _write(folder / "samples.png", picture)
+
+
+def write_photographs(
+    folder: Path,
+    shown: Sequence[photographs.Subject],
+    drawn: Mapping[str, Mapping[str, photographs.Drawn]],
+) -> None:
+    """Write photographs.png: photograph, reconstructions, samples.
+
+    Args:
+      folder: where to.
+      shown: photographs; a row for the first of each group that all models
+        have drawn.
+      drawn: {caption of a model: {name of a photograph: what it draws}}.
+    """
+    groups: dict[str, list[photographs.Subject]] = {}
+    for x in shown:
+        if all(x.name in found for found in drawn.values()):
+            groups.setdefault(x.group, []).append(x)
+    rows = [x for group in groups.values() for x in group[:TASKS]]
+    if not rows:
+        return
+    columns = {"photograph": [x.image[np.newaxis] for x in rows]}
+    for name, found in drawn.items():
+        every = [found[x.name] for x in rows]
+        columns[f"{name}: reconstruction"] = [
+            x.rebuilt[np.newaxis] for x in every
+        ]
+        columns[f"{name}: samples"] = [x.samples[:SAMPLES] for x in every]
+    names = [f"{x.group}, {x.name}" for x in rows]
+    _write(folder / "photographs.png", pictures.grid(columns, names))
 
 
 def _drawn(subject: Subject, task: UnseenTask, steps: int) -> np.ndarray:

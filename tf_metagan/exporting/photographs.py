@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tf_metagan import applications, photograph_loading
+from tf_metagan import photograph_loading, pictures
 from tf_metagan.data import base as data
 from tf_metagan.exporting.form import (
     SERVING_DEFAULT,
@@ -139,10 +139,7 @@ class Photographs(Form):
                 for image in shown
             ],
         }
-        given = [
-            photograph_loading.Photograph(x.name, x.images[0]) for x in examples
-        ]
-        return applications.grid(columns, given)
+        return pictures.grid(columns, [x.name for x in examples])
 
     def promise(self, info: Mapping[str, Any]) -> str:
         """See `Form`."""
