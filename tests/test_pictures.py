@@ -124,7 +124,5 @@ def test_grid_keeps_pixels_sharp():
 
 @pytest.mark.parametrize("shape", [(2, 1, 8, 8, 1), (1, 8, 8, 1)])
 def test_grid_refuses_other_numbers_of_tasks(shape):
-    with pytest.raises(
-        ValueError, match=r"block 'a' .* of 1 captions"
-    ):
+    with pytest.raises(ValueError, match=r"block 'a' .* of 1 captions"):
         pictures.grid({"a": np.zeros(shape)}, ["one"])
