@@ -72,3 +72,38 @@ def test_runs_of_one_photograph_are_told_from_others():
     white = run(one_task=True, known=True)  # trained on a white photograph
     with pytest.raises(ValueError, match="command takes runs that model any"):
         trained_runs.require_any_photograph(white, "command")
+
+
+@pytest.mark.parametrize("size", [(90, 10), (10, 90)])
+def test_photograph_that_is_too_long_is_refused(tmp_path, size):
+    path = tmp_path / "long.png"
+    PIL.Image.new("RGB", size).save(path)
+    sentence = f"long.png has {size[0]} x {size[1]} pixels; expected an aspect"
+    for load in (photograph_loading.load, photograph_loading.loaded_again):
+        with pytest.raises(ValueError, match=sentence):
+            load(run(one_task=False), [str(path)])
+        load(run(one_task=True), [str(path)])  # in an aspect of training
+    PIL.Image.new("RGB", (80, 10)).save(path)
+    photograph_loading.load(run(one_task=False), [str(path)])
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_mask_is_what_is_bright_and_opaque(tmp_path, transparent):
+    mode, ground = ("RGBA", (255,) * 3 + (0,)) if transparent else ("L", 0)
+    picture = PIL.Image.new(mode, (40, 20), ground)
+    picture.paste("white", (20, 0, 40, 20))
+    picture.save(tmp_path / "mask.png")
+    found = photograph_loading.load_mask(str(tmp_path / "mask.png"), (10, 20))
+    assert found.shape == (10, 20)
+    assert not found[:, :10].any()
+    assert found[:, 10:].all()
+
+
+def test_mask_in_which_nothing_is_bright_is_refused(tmp_path):
+    picture = PIL.Image.new("L", (400, 200))
+    picture.paste(255, (100, 100, 102, 102))  # lost when it shrinks
+    picture.save(tmp_path / "mask.png")
+    with pytest.raises(
+        ValueError, match=r"--mask=.*mask\.png is dark everywhere in 20 x 10"
+    ):
+        photograph_loading.load_mask(str(tmp_path / "mask.png"), (10, 20))

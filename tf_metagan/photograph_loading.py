@@ -57,7 +57,8 @@ def load(run: Run, images: Sequence[str]) -> list[Photograph]:
     Raises:
       FileNotFoundError: no such file or folder.
       OSError: a broken file.
-      ValueError: no pictures, or one that the run does not model.
+      ValueError: no pictures, one that is too long, or one that the run does
+        not model.
     """
     found = [_load_one(run, path) for path in picture_files.collect(images)]
     for name, image in found:
@@ -100,7 +101,7 @@ def loaded_again(
 
     Raises:
       OSError: a file or the data set is gone or broken.
-      ValueError: the data set is not that of the run.
+      ValueError: the data set is not that of the run, or a file is too long.
     """
     if images:
         group = "seen" if run.algorithm.one_task else "given"
@@ -133,13 +134,30 @@ def _load_one(run: Run, path: Path) -> Photograph:
     Noise of another height is not the z* that stands for the photograph.
     """
     config = run.settings.config
+    picture = picture_files.open_plain(path)
+    if not run.algorithm.one_task:
+        _check_aspect(path, picture.size)
     fitted = pixels.fit_width(
-        picture_files.open_plain(path),
+        picture,
         image_size=config.image_size,
         channels=config.channels or 3,
         aspects=pixels.ASPECTS if run.algorithm.one_task else None,
     )
     return Photograph(path.name, data.to_range(fitted))
+
+
+def _check_aspect(path: Path, size: tuple[int, int]) -> None:
+    """Refuse a picture that leaves no row of pixels at the coarsest scale.
+
+    Nor one so high that its pixels have no end.
+    """
+    short, long = sorted(size)
+    if long > pixels.MOST_ASPECT * short:
+        raise ValueError(
+            f"{path} has {size[0]} x {size[1]} pixels; expected an aspect "
+            f"between 1 : {pixels.MOST_ASPECT} and {pixels.MOST_ASPECT} : 1. "
+            "Crop it."
+        )
 
 
 def load_like(path: str, given: Photograph) -> np.ndarray:
@@ -154,7 +172,20 @@ def load_like(path: str, given: Photograph) -> np.ndarray:
 
 
 def load_mask(path: str, size: tuple[int, int]) -> np.ndarray:
-    """Load a mask: [height, width], 1 where a picture is bright, else 0."""
-    picture = picture_files.open_plain(picture_files.existing(path))
+    """Load a mask: [height, width], 1 where a picture is bright, else 0.
+
+    Raises:
+      ValueError: nothing is bright.
+    """
+    picture = picture_files.open_plain(
+        picture_files.existing(path), ground="black"
+    )
     picture = picture.convert("L").resize(size[::-1], PIL.Image.Resampling.BOX)
-    return (np.asarray(picture) > 127).astype(np.float32)
+    mask = (np.asarray(picture) > 127).astype(np.float32)
+    if not mask.any():
+        raise ValueError(
+            f"--mask={path} is dark everywhere in {size[1]} x {size[0]} pixels,"
+            " the size of the photograph; expected a picture that is bright "
+            "where the other one was changed. Paint larger parts of it white."
+        )
+    return mask

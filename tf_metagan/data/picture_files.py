@@ -85,13 +85,17 @@ def open_bytes(content: bytes, *, name: str, most_pixels: int) -> Image.Image:
     return _open(io.BytesIO(content), name, most_pixels=most_pixels)
 
 
-def open_plain(path: Path) -> Image.Image:
-    """Read one picture upright, opaque on white, in mode "L" or "RGB".
+def open_plain(path: Path, *, ground: str = "white") -> Image.Image:
+    """Read one picture upright and opaque, in mode "L" or "RGB".
+
+    Args:
+      path: the file.
+      ground: colour of what is transparent.
 
     Raises:
       OSError: the file is broken or no picture.
     """
-    return _open(path, str(path))
+    return _open(path, str(path), ground=ground)
 
 
 def _fit(picture: Image.Image, *, image_size: int, channels: int) -> np.ndarray:
@@ -104,7 +108,11 @@ def _fit(picture: Image.Image, *, image_size: int, channels: int) -> np.ndarray:
 
 
 def _open(
-    source: Path | io.BytesIO, name: str, *, most_pixels: int | None = None
+    source: Path | io.BytesIO,
+    name: str,
+    *,
+    most_pixels: int | None = None,
+    ground: str = "white",
 ) -> Image.Image:
     try:
         with Image.open(source) as file:
@@ -113,7 +121,7 @@ def _open(
                     f"it has {file.width} x {file.height} pixels, more than "
                     f"{most_pixels}"
                 )
-            return _plain(ImageOps.exif_transpose(file))
+            return _plain(ImageOps.exif_transpose(file), ground)
     except (
         OSError,
         SyntaxError,  # what Pillow says to a broken PNG
@@ -145,14 +153,14 @@ def list_folder(folder: Path) -> list[Path]:
     )
 
 
-def _plain(picture: Image.Image) -> Image.Image:
-    """Bring a picture to mode "L" or "RGB": 8 bits, opaque on white."""
+def _plain(picture: Image.Image, ground: str) -> Image.Image:
+    """Bring a picture to mode "L" or "RGB": 8 bits, opaque on a ground."""
     if picture.mode.startswith("I"):  # 16 bits
         values = np.asarray(picture, np.float32) / 257
         return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8))
     grey = picture.mode in GREY_MODES
     if "A" in picture.getbands() or "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        ground = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(ground, picture)
+        below = Image.new("RGBA", picture.size, ground)
+        picture = Image.alpha_composite(below, picture)
     return picture.convert("L" if grey else "RGB")
