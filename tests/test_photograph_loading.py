@@ -8,6 +8,7 @@ import pytest
 
 from tf_metagan import photograph_loading, trained_runs
 from tf_metagan.data import landscapes, photographs
+from tf_metagan.exporting import photograph_terms
 
 SIZE = 24
 
@@ -85,6 +86,8 @@ def test_photograph_that_is_too_long_is_refused(tmp_path, size):
         load(run(one_task=True), [str(path)])  # in an aspect of training
     PIL.Image.new("RGB", (80, 10)).save(path)
     photograph_loading.load(run(one_task=False), [str(path)])
+    exported = photograph_terms.Limits().aspect
+    assert exported == photograph_loading.MOST_ASPECT
 
 
 @pytest.mark.parametrize("transparent", [False, True])

@@ -125,17 +125,13 @@ def overview(
     Returns:
       uint8 [height, width, 3].
     """
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def draw(image, seed):
-        model = model_of(run, image)
-        return model.reconstruct(), model.sample(seed, num_samples)
-
     rows = []
     for number, shown in enumerate(given):
+        model = model_of(run, shown.image)
         root = rng.make_seed(seed, number)
-        drawn = draw(tf.constant(shown.image), root)
-        rows.append((shown.image[np.newaxis], *(x.numpy() for x in drawn)))
+        samples = model.sample_in_parts(root, num_samples)
+        rebuilt = model.reconstruct().numpy()
+        rows.append((shown.image[np.newaxis], rebuilt, samples.numpy()))
     names = ("photograph", "reconstruction", "samples")
     columns = dict(zip(names, zip(*rows, strict=True), strict=True))
     return pictures.grid(columns, [x.name for x in given])
@@ -257,6 +253,25 @@ def check_scale(run: Run, scale: int, *, least: int) -> None:
         raise ValueError(
             f"--scale={scale} is no scale to begin with in a model of {count} "
             f"scales; expected {least} to {count - 1}. Small ones change more."
+        )
+
+
+def check_random_from(run: Run, random_from: int) -> None:
+    """Refuse a first scale with noise that a run does not have.
+
+    Args:
+      run: that models photographs.
+      random_from: the first scale with noise.
+
+    Raises:
+      ValueError: there is no such scale, and all images would be the same.
+    """
+    count = pyramid.num_scales(run.vars.params)
+    if random_from >= count:
+        raise ValueError(
+            f"--random_from={random_from} leaves no scale with noise in a "
+            f"model of {count} scales; expected 0 to {count - 1}. Draw the "
+            "photograph itself with --task=reconstruct."
         )
 
 

@@ -214,6 +214,8 @@ def main(settings: Settings[ApplyConfig]) -> int:
 
 
 def _check(config: ApplyConfig) -> None:
+    from tf_metagan.data import picture_files
+
     needed = {"run": config.run, "image": config.image}
     if config.task in (*_INJECTED, "interpolate"):
         needed["other"] = config.other
@@ -224,8 +226,9 @@ def _check(config: ApplyConfig) -> None:
             "as: python -m tf_metagan.apply --run=runs/places "
             "--task=interpolate --image=a.jpg --other=b.jpg"
         )
-    gif = config.output.lower().endswith(".gif")
-    if gif != (config.task == "animate"):
+    moving = config.task == "animate"
+    endings = (".gif",) if moving else picture_files.SUFFIXES
+    if not config.output.lower().endswith(endings):
         raise ValueError(
             f"--output={config.output} does not suit --task={config.task}: "
             "expected a .gif for animate and a .png for all else. Name such "
@@ -253,6 +256,7 @@ def _prepare(config: ApplyConfig, run) -> Callable[[], Any]:
         other = photograph_loading.load_one(run, config.other)
         applications.check_finetuning(run, how, [other.image])
         return lambda: _interpolation(config, run, given, other, how)
+    applications.check_random_from(run, config.random_from)
     model = applications.model_of(run, given.image)
 
     def learned():
@@ -296,7 +300,7 @@ def _picture(config: ApplyConfig, given, model):
     else:
         height, width, _ = given.image.shape
         size = (config.height or height, config.width or width)
-        drawn = model.resized(size).sample(
+        drawn = model.resized(size).sample_in_parts(
             seed, config.num_samples or 16, random_from=config.random_from
         )
         columns["samples"] = [drawn.numpy()]

@@ -13,6 +13,9 @@ from tf_metagan.data import picture_files, pixels
 from tf_metagan.evaluation import photographs
 from tf_metagan.trained_runs import Run
 
+MOST_ASPECT = 8
+"""Longer by shorter side of a photograph that is given after training."""
+
 
 class Photograph(NamedTuple):
     """A picture in the width of a run.
@@ -152,10 +155,10 @@ def _check_aspect(path: Path, size: tuple[int, int]) -> None:
     Nor one so high that its pixels have no end.
     """
     short, long = sorted(size)
-    if long > pixels.MOST_ASPECT * short:
+    if long > MOST_ASPECT * short:
         raise ValueError(
             f"{path} has {size[0]} x {size[1]} pixels; expected an aspect "
-            f"between 1 : {pixels.MOST_ASPECT} and {pixels.MOST_ASPECT} : 1. "
+            f"between 1 : {MOST_ASPECT} and {MOST_ASPECT} : 1. "
             "Crop it."
         )
 

@@ -283,6 +283,8 @@ def test_animation(here, folder, run):
     [
         (["--task=edit"], "--other is missing for --task=edit"),
         (["--task=animate"], "expected a .gif for animate"),
+        (["--output=drawn.txt"], "--output=drawn.txt does not suit"),
+        (["--random_from=3"], "--random_from=3 leaves no scale with noise"),
         (["--task=paint", "--scale=7", "--other=OTHER"], "expected 1 to 2"),
         (
             ["--task=interpolate", "--scale=3", "--other=OTHER"],

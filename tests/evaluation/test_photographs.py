@@ -8,10 +8,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from tests import photographs as small
-from tests.gan.test_singan import shaken
 from tests.metrics.test_single_image import photograph
-from tf_metagan.core import rng
 from tf_metagan.evaluation import photographs, pictures
 
 PROTOCOL = photographs.Protocol(samples=3, levels=3, seed=0)
@@ -23,12 +20,9 @@ class Copier:
     def __init__(self, image, wrong=0.0):
         self.image = tf.constant(image) - wrong
 
-    def noises(self, seed, n):
+    def sample_in_parts(self, seed, n):
         del seed
-        return [tf.zeros([n, 1, 1, 3])]
-
-    def render(self, noises):
-        return tf.stack([self.image] * len(noises[0]))
+        return tf.stack([self.image] * n)
 
     def reconstruct(self):
         return self.image[tf.newaxis] + 0.01
@@ -91,31 +85,6 @@ def test_picture_shows_what_all_models_have_drawn(tmp_path):
     assert reds == 2 * image.shape[0] * image.shape[1]
     shown.append(photographs.Subject("new", image, "given"))
     assert height({"a": every | {"new": plain}}).shape[0] > alone.shape[0]
-
-
-def test_samples_are_drawn_a_few_at_a_time(monkeypatch):
-    game = small.singan(dtype="float32")
-    vars = shaken(small.at_scale(game, 2))
-    vars = tf.nest.map_structure(
-        lambda x: tf.cast(x, "float32") if x.dtype.is_floating else x, vars
-    )
-    image = small.photographs(small.tasks(1, dtype="float32"))[0]
-    model = game.model(game.remember(vars, image[tf.newaxis, tf.newaxis]))
-    seed = rng.make_seed(0)
-    sizes = []
-
-    class Watched:
-        noises = staticmethod(model.noises)
-
-        def render(self, noises):
-            sizes.append(len(noises[0]))
-            return model.render(noises)
-
-    pixels = 2 * image.shape[0] * image.shape[1]
-    monkeypatch.setattr(photographs, "_PIXELS_AT_ONCE", pixels)
-    found = photographs._samples(Watched(), seed, 5, image.shape)
-    assert sizes == [2, 2, 1]
-    np.testing.assert_allclose(found, model.sample(seed, 5), atol=1e-5)
 
 
 def test_cost_is_of_all_starts_even_after_a_cut_line(tmp_path):

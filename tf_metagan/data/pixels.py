@@ -5,8 +5,6 @@ from PIL import Image
 
 ASPECTS = (1 / 2, 2 / 3, 3 / 4, 1, 4 / 3, 3 / 2, 2)
 """Heights of photographs of width 1; a batch is of one of them."""
-MOST_ASPECT = 8
-"""Longer by shorter side of a photograph that is given after training."""
 
 _MODE = {1: "L", 3: "RGB"}
 

@@ -18,7 +18,6 @@ from tf_metagan.trained_runs import Run
 SWD = "swd_laplacian"
 ITSELF = "swd_laplacian_of_itself"
 
-_PIXELS_AT_ONCE = 2**18
 _CLOCKS = ("seconds each", "CPU seconds each")
 
 
@@ -100,8 +99,8 @@ def draw(model: Any, image: np.ndarray, protocol: Protocol) -> Drawn:
       protocol: number of samples and seed.
     """
     root = rng.make_seed(protocol.seed)
-    samples = _samples(model, root, protocol.samples, image.shape)
-    return Drawn(samples, model.reconstruct().numpy()[0])
+    samples = model.sample_in_parts(root, protocol.samples)
+    return Drawn(samples.numpy(), model.reconstruct().numpy()[0])
 
 
 def score(
@@ -145,20 +144,6 @@ def score(
             for net in nets
         },
     }
-
-
-def _samples(model: Any, seed: Any, number: int, shape: Any) -> np.ndarray:
-    """Return what `model.sample` draws, a bounded number of pixels at a time.
-
-    The widest layers of a photograph of 250 pixels take 25 MB for each image.
-    """
-    noises = model.noises(seed, number)
-    at_once = max(1, _PIXELS_AT_ONCE // (shape[0] * shape[1]))
-    parts = [
-        model.render([x[first : first + at_once] for x in noises]).numpy()
-        for first in range(0, number, at_once)
-    ]
-    return np.concatenate(parts)
 
 
 def means(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

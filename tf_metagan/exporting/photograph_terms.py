@@ -3,11 +3,8 @@
 import dataclasses
 from typing import Any, NamedTuple
 
-from tf_metagan.data import pixels
-
 LEAST_SIDE = 16
 """Pixels of a side that may be asked for."""
-_MOST_ASPECT = pixels.MOST_ASPECT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +23,7 @@ class Limits:
     images: int = 16
     samples: int = 4096
     pixels: int = 2**22
-    aspect: int = _MOST_ASPECT
+    aspect: int = 8
     side: int = 2048
     sample_pixels: int = 2**22
 

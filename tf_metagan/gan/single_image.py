@@ -10,6 +10,7 @@ from tf_metagan.core import rng
 from tf_metagan.gan import pyramid, resampling
 
 _NOISE = 1
+_PIXELS_AT_ONCE = 2**18
 Size = tuple
 
 
@@ -160,6 +161,22 @@ class Model(NamedTuple):
         """
         noises = self.noises(seed, n, random_from=random_from)
         return self.render(noises, self.layout(random_from))
+
+    def sample_in_parts(self, seed, n: int, *, random_from=0) -> tf.Tensor:
+        """Draw what `sample` does, a bounded number of pixels at a time.
+
+        The widest layers of a photograph of 250 pixels take 25 MB for each
+        image. Sizes have to be known, as they are outside of graphs.
+        """
+        noises = self.noises(seed, n, random_from=random_from)
+        layout = self.layout(random_from)
+        height, width = (int(side) for side in self.sizes[-1])
+        at_once = max(1, _PIXELS_AT_ONCE // (height * width))
+        parts = [
+            self.render([x[first : first + at_once] for x in noises], layout)
+            for first in range(0, n, at_once)
+        ]
+        return tf.concat(parts, 0)
 
     def noises(self, seed, n, *, random_from=0) -> list[tf.Tensor]:
         """Draw what `render` needs for the images of `sample`.
