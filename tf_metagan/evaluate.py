@@ -115,7 +115,8 @@ class EvaluateConfig:
     inception_weights: str | None = setting(
         None,
         "File with the weights of Keras's InceptionV3, for pooled metrics on "
-        "its features beside those of the critic. None: the critic only.",
+        "its features beside those of the critic; download fetches Keras's "
+        "own, once. None: the critic only.",
         section=_WHERE,
         path=True,
     )

@@ -85,7 +85,8 @@ class EvaluatePhotographsConfig:
     inception_weights: str | None = setting(
         None,
         "File with the weights of Keras's InceptionV3, for SIFID before the "
-        "first pooling (64 channels) and the second (192). None: no SIFID.",
+        "first pooling (64 channels) and the second (192); download fetches "
+        "Keras's own, once. None: no SIFID.",
         section=_WHERE,
         path=True,
     )

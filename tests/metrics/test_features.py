@@ -203,12 +203,13 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_without_network_nothing_takes_its_place(cache, monkeypatch):
+@pytest.mark.parametrize("weights", [None, "download"])
+def test_without_network_nothing_takes_its_place(cache, monkeypatch, weights):
     monkeypatch.setattr(features, "_URL", (cache / "absent.h5").as_uri())
     with pytest.raises(
         OSError, match=r"cannot be had: URL fetch.*weights_file"
     ):
-        features.inception(None)
+        features.inception(weights)
 
 
 def test_damaged_download_is_refused(cache, monkeypatch):

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from tf_metagan.metrics import base
 
+DOWNLOAD = "download"
+
 _SIZE = 299
 _WIDTH = 2048
 _BATCH = 32  # images at a time, enlarged to 1 MB each
@@ -89,7 +91,8 @@ def inception(weights_file: str | os.PathLike[str] | None = None) -> Inception:
 
     Args:
       weights_file: HDF5 file of the network's weights, with the classifier or
-        without; None takes Keras's own from its cache, or downloads 96 MB.
+        without; None or "download" takes Keras's own from its cache, or
+        downloads 96 MB.
 
     Returns:
       Inception; never another network in its place.
@@ -101,7 +104,7 @@ def inception(weights_file: str | os.PathLike[str] | None = None) -> Inception:
 
     Source: Szegedy et al. (2016); keras.applications.InceptionV3.
     """
-    if weights_file is None:
+    if weights_file in (None, DOWNLOAD):
         weights_file = _download()
     path = os.path.abspath(os.path.expanduser(weights_file))
     if not os.path.isfile(path):
@@ -136,7 +139,8 @@ def _download() -> str:
         raise OSError(
             f"the weights of Inception-v3 cannot be had: {error}. Without "
             f"network, bring the file of {_URL} here and name it as "
-            "weights_file, or use a critic; no other network takes its place."
+            "weights_file (--inception_weights), or use a critic; no other "
+            "network takes its place."
         ) from error
     return str(path)
 
