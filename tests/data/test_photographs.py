@@ -1,5 +1,7 @@
 """Folders of photographs, drawn landscapes, batches of one height."""
 
+import logging
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -32,6 +34,25 @@ def test_too_flat_photograph_is_refused_with_the_size_that_suits(tmp_path):
     folder = write(tmp_path, (80, 60), (100, 50))
     with pytest.raises(ValueError, match=r"1\.png is 9 x 18 .*smallest_size="):
         photographs.load(**SIZES, image_folder=folder)
+
+
+def test_what_is_not_read_or_not_as_it_is_is_reported(tmp_path, caplog):
+    folder = write(tmp_path, (80, 60), (40, 120), (100, 50))
+    for name in ("notes.txt", "raw.heic", ".hidden"):
+        (tmp_path / name).write_text("no picture")
+    (tmp_path / "below").mkdir()
+    sizes = {**SIZES, "smallest_size": 24}
+    with caplog.at_level(logging.WARNING):
+        found = photographs.load(**sizes, image_folder=folder)
+    assert found.height.tolist() == [24, 64, 16]
+    stray, squeezed = (record.getMessage() for record in caplog.records)
+    assert stray == (
+        f"2 files in {folder} are no pictures that are read here: "
+        "notes.txt, raw.heic"
+    )
+    assert squeezed == (
+        "1 photographs are longer than 2 : 1 and squeezed to it: 1.png"
+    )
 
 
 def test_single_photograph_is_refused(tmp_path):

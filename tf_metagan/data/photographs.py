@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from tf_metagan.data import base, picture_files, pixels
 
 _PATCH = 11
+_STRETCH = 1.16
+_NAMED = 5  # files in a warning
 
 
 def load(
@@ -21,7 +24,8 @@ def load(
 
     Photographs are brought to one width and the nearest of a few aspects, so
     that batches of one size can be made of them; that stretches by 16 % at
-    most between 1 : 2 and 2 : 1.
+    most between 1 : 2 and 2 : 1, and more beyond, which is reported as are
+    files that are no pictures.
 
     Args:
       image_size: width wanted.
@@ -41,15 +45,20 @@ def load(
         a folder, or one too flat for the pyramid.
     """
     folder, paths = _files(image_folder, image)
-    images = [
-        pixels.fit_width(
-            picture_files.open_plain(path),
-            image_size=image_size,
-            channels=channels or 3,
-            aspects=pixels.ASPECTS,
+    images, squeezed = [], []
+    for path in paths:
+        picture = picture_files.open_plain(path)
+        if max(picture.size) > 2 * _STRETCH * min(picture.size):
+            squeezed.append(path.name)
+        images.append(
+            pixels.fit_width(
+                picture,
+                image_size=image_size,
+                channels=channels or 3,
+                aspects=pixels.ASPECTS,
+            )
         )
-        for path in paths
-    ]
+    _report(squeezed, "photographs are longer than 2 : 1 and squeezed to it")
     height = np.array([len(image) for image in images], np.int64)
     _check_heights(paths, height, image_size, smallest_size)
     shape = (len(images), height.max(), image_size, channels or 3)
@@ -84,7 +93,27 @@ def _files(folder: str | None, image: str | None) -> tuple[Path, list[Path]]:
             "one to train on and one to test on. Add photographs, correct "
             "--image_folder, or use --image=FILE for one."
         )
+    known = {path.name for path in paths}
+    stray = sorted(
+        path.name
+        for path in found.iterdir()
+        if path.is_file()
+        and path.name not in known
+        and not path.name.startswith(".")
+    )
+    _report(stray, f"files in {found} are no pictures that are read here")
     return found, paths
+
+
+def _report(names: list[str], what: str) -> None:
+    if names:
+        logging.warning(
+            "%d %s: %s",
+            len(names),
+            what,
+            ", ".join(names[:_NAMED])
+            + (", ..." if len(names) > _NAMED else ""),
+        )
 
 
 def _check_heights(
