@@ -115,7 +115,7 @@ def pixel_diversity(fakes: Any, real: Any) -> float:
         raise ValueError(
             f"{len(fakes)} samples of a photograph with contrast "
             f"{contrast:.3g} tell no diversity; expected at least two and "
-            "more than one grey. Draw more samples."
+            "more than one grey. Draw more samples, or take another photograph."
         )
     return float(fakes.std(axis=0).mean() / real.std())
 
