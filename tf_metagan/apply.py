@@ -20,6 +20,7 @@ _RADIUS = {"harmonise": 7.0, "edit": 20.0}
 _INJECTED = ("harmonise", "edit", "paint")
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _PER_LINE = 6  # samples of a model in between
+_FIRST_DRAWN = 2  # scale, where a picture is injected
 _ALWAYS = ("run", "task", "image", "output", "finetune_steps")
 _OF_TASK = {
     "samples": ("num_samples", "height", "width", "random_from", "seed"),
@@ -119,11 +120,12 @@ class ApplyConfig:
         interval="[0, inf)",
         chosen_by="task",
     )
-    scale: int = setting(
-        2,
+    scale: int | None = setting(
+        None,
         "First scale that draws when a picture is injected, and the first "
-        "whose weights are interpolated. Small ones change more. A growing "
-        "generator takes pictures at its coarsest stage.",
+        "whose weights are interpolated. Small ones change more. None: "
+        f"{_FIRST_DRAWN}, and 0 to interpolate. A growing generator takes "
+        "pictures at its coarsest stage.",
         section=_HOW,
         interval="[0, inf)",
         chosen_by="task",
@@ -251,7 +253,7 @@ def _prepare(config: ApplyConfig, run) -> Callable[[], Any]:
     )
     applications.check_finetuning(run, how, [given.image])
     if config.task == "interpolate":
-        applications.check_scale(run, config.scale, least=0)
+        applications.check_scale(run, config.scale or 0, least=0)
         applications.check_space(run, config.space, how)
         other = photograph_loading.load_one(run, config.other)
         applications.check_finetuning(run, how, [other.image])
@@ -265,13 +267,16 @@ def _prepare(config: ApplyConfig, run) -> Callable[[], Any]:
         return applications.finetuned(run, given.image, how)
 
     if config.task in _INJECTED:
-        applications.check_scale(run, config.scale, least=1)
+        scale = _FIRST_DRAWN if config.scale is None else config.scale
+        applications.check_scale(run, scale, least=1)
         edited = photograph_loading.load_like(config.other, given)
         mask = None
         if config.mask is not None:
             size = given.image.shape[:2]
             mask = photograph_loading.load_mask(config.mask, size)
-        return lambda: _injection(config, run, given, learned(), edited, mask)
+        return lambda: _injection(
+            config, run, given, learned(), edited, mask, scale
+        )
     if config.task == "animate":
         return lambda: applications.walk(
             learned(),
@@ -316,7 +321,7 @@ def _interpolation(config: ApplyConfig, run, given, other, how):
         other.image,
         strengths=_STRENGTHS,
         num_samples=config.num_samples or _PER_LINE,
-        first_scale=config.scale,
+        first_scale=config.scale or 0,
         seed=config.seed,
         space=config.space,
         how=how,
@@ -332,14 +337,14 @@ def _interpolation(config: ApplyConfig, run, given, other, how):
     )
 
 
-def _injection(config: ApplyConfig, run, given, model, edited, mask):
+def _injection(config: ApplyConfig, run, given, model, edited, mask, scale):
     from tf_metagan import applications, pictures
 
     drawn = applications.injected(
         run,
         model,
         edited,
-        scale=config.scale,
+        scale=scale,
         mask=mask,
         radius=_RADIUS.get(config.task, 0.0),
     )

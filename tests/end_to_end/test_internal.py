@@ -252,6 +252,19 @@ def test_tasks_of_two_pictures(here, folder, run, task):
     assert np.asarray(drawn).std() > 0
 
 
+def test_all_scales_are_interpolated_and_edited_pictures_keep_the_coarse(
+    here, folder, run
+):
+    other = f"--other={folder}/photographs/2.png"
+    for task, scale in (("interpolate", 0), ("edit", 2)):
+        drawn, same, less = (
+            np.asarray(asked(here, folder, run, task, other, *words))
+            for words in ([], [f"--scale={scale}"], ["--scale=1"])
+        )
+        np.testing.assert_array_equal(drawn, same)
+        assert (drawn != less).any()
+
+
 def test_finetuned_models_draw_otherwise(here, folder, run):
     plain, tuned = (
         asked(here, folder, run, "reconstruct", *words)
