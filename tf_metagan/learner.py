@@ -275,11 +275,9 @@ class Learner:
           ValueError: it is of another run: other weights, seed or split.
         """
         before = self.snapshot()
-        step = int(self.meta_step.numpy())
         try:
             self._load(path)
         except (OSError, ValueError):
-            self._enter_due_phase(step)
             self.put_back(before)
             raise
 
@@ -313,15 +311,15 @@ class Learner:
                     "settings or another --logdir."
                 )
 
-    def snapshot(self) -> list[np.ndarray]:
+    def snapshot(self) -> dict[str, np.ndarray]:
         """Return everything a checkpoint holds, in memory."""
-        return [v.numpy() for _, v in sorted(self._items().items())]
+        return {name: v.numpy() for name, v in self._items().items()}
 
-    def put_back(self, snapshot: list[np.ndarray]) -> None:
-        """Undo everything since `snapshot` was taken."""
-        items = sorted(self._items().items())
-        for (_, variable), value in zip(items, snapshot, strict=True):
-            variable.assign(value)
+    def put_back(self, snapshot: dict[str, np.ndarray]) -> None:
+        """Undo everything since `snapshot` was taken, a new phase too."""
+        self._enter_due_phase(int(snapshot["meta_step"]))
+        for name, variable in self._items().items():
+            variable.assign(snapshot[name])
 
     def _items(self) -> dict[str, tf.Variable]:
         items = {"meta_step": self.meta_step, **self._fixed}

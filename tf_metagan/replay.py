@@ -21,7 +21,7 @@ class Known(NamedTuple):
     """
 
     step: int
-    snapshot: list[np.ndarray]
+    snapshot: dict[str, np.ndarray]
 
 
 def explain(

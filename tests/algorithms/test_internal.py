@@ -140,6 +140,18 @@ def test_failed_restore_leaves_the_phase(run, tmp_path):
     equal(learner.snapshot(), before)
 
 
+def test_putting_back_goes_back_to_the_phase_before(run):
+    _, found = run
+    learner = make_learner(small.algorithm(STEPS))
+    learner.restore(found[1][1])
+    before = learner.snapshot()
+    learner.step(batch(1))  # enters the next phase
+    learner.put_back(before)
+    equal(learner.snapshot(), before)
+    learner.step(batch(1))
+    equal(learner.values(), found[2][0])
+
+
 def test_inner_steps_are_refused():
     with pytest.raises(ValueError, match=r"takes no inner steps.*steps=2"):
         type(small.algorithm())(

@@ -61,7 +61,7 @@ def learner(name, strategy=None):
 
 def everything(learner):
     """Return all that a step changes, and what evaluation would use."""
-    arrays = [np.asarray(x) for x in learner.snapshot()]
+    arrays = [np.asarray(x) for x in learner.snapshot().values()]
     numbers = [x.astype(float) for x in arrays if x.dtype.kind in "fi"]
     return [*numbers, *tf.nest.flatten(learner.averaged())]
 

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import photographs as small
 from tests import problems
+from tests.algorithms.test_internal import make_learner
 from tf_metagan import replay
 from tf_metagan.learner import latest_checkpoint
 
@@ -62,8 +64,7 @@ def explain(learner, sampler, states, logdir):
 
 
 def check_same(ours, theirs):
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(a, b)
+    tf.nest.map_structure(np.testing.assert_array_equal, ours, theirs)
 
 
 def test_explanation_names_step_metrics_and_weights(tmp_path):
@@ -97,6 +98,34 @@ def test_explanation_names_step_metrics_and_weights(tmp_path):
     step = int(again.meta_step)
     assert step == BAD
     assert np.isnan(again.step(sampler.batch(step))["D_loss"]).all()
+
+
+class Photographs:
+    """Episodes of which the second is no numbers."""
+
+    def batch(self, meta_step):
+        """Return the tasks of a meta-step."""
+        batch = small.tasks(1)
+        if meta_step == 1:
+            nan = tf.fill(batch.support.shape, tf.constant(np.nan, tf.float64))
+            batch = batch._replace(support=nan)
+        return batch
+
+
+def test_last_step_of_a_phase_is_explained(tmp_path):
+    learner = make_learner(
+        small.algorithm(6, name="singan", duel=small.singan())
+    )
+    sampler = Photographs()
+    good = replay.Known(0, learner.snapshot())
+    learner.step(sampler.batch(0))
+    before = learner.snapshot()
+    learner.step(sampler.batch(1))
+    assert 2 in learner.algorithm.phases()
+    noticed = FloatingPointError("D_val is nan.")
+    error = replay.explain(noticed, learner, sampler, good, 2, str(tmp_path))
+    assert "diverged at meta-step 2: " in str(error)
+    check_same(learner.snapshot(), before)
 
 
 def test_other_step_would_not_fail():
