@@ -10,8 +10,7 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from tf_metagan import assembly, report, stopwatch
-from tf_metagan import learner as learners
+from tf_metagan import assembly, checkpoints, report, stopwatch
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config
 
@@ -100,9 +99,7 @@ def metrics(logdir):
 
 def checkpoint(logdir):
     """Return the newest checkpoint of a run, or None."""
-    return learners.latest_checkpoint(
-        os.path.join(logdir, assembly.CHECKPOINTS)
-    )
+    return checkpoints.latest(os.path.join(logdir, assembly.CHECKPOINTS))
 
 
 def variables(logdir, *, step=None):

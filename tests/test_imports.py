@@ -34,6 +34,7 @@ ALLOWED = {
     "metrics.critic_training": ("core.rng", "data.warp"),
     "learner": ("core.tree", "types"),
     "workers": ("cli",),
+    "checkpoints": ("learner",),
     "pictures": (),
     "stopwatch": (),
     "board": (),

@@ -1,17 +1,12 @@
 """The only owner of variables: meta-weights, outer optimisers, step, seed."""
 
-import contextlib
-import os
-
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from tf_metagan.core import tree
 from tf_metagan.types import TaskBatch, Vars
 
-_STEP_NAME = "meta_step/.ATTRIBUTES/VARIABLE_VALUE"
 _FIRST = tf.VariableAggregation.ONLY_FIRST_REPLICA
 
 
@@ -55,7 +50,8 @@ class Learner:
           meta_step: int64 counter to go on with; a new one at 0 if None.
           seed: of the run; saved and checked, not used.
           split: text form of the class split; saved and checked, not used.
-          saves: whether `save` writes; of several processes one does.
+          saves: whether this process writes checkpoints; of several processes
+            one does.
 
         Raises:
           ValueError: an inner quantity has no optimiser.
@@ -74,12 +70,9 @@ class Learner:
         self._fixed = {"seed": tf.Variable(seed, dtype=tf.int64)}
         self._fixed["split"] = tf.Variable(split)
         self._renew = renew
-        self._saves = saves
+        self.saves = saves
         self._phase = 0
         self._prepare(optimizers, rate_optimizers or {})
-        items = self._items()
-        self._checkpoint = tf.train.Checkpoint(**items)
-        self._saved = set(items)
 
     def _prepare(self, optimizers, rate_optimizers) -> None:
         """Give what learns in this phase to its optimisers."""
@@ -114,14 +107,18 @@ class Learner:
             )
         return self._steps[shape](self._divide(tasks))
 
-    def _enter_due_phase(self, step: int) -> None:
+    def enter_phase(self, meta_step: int) -> None:
         """Bring variables and optimisers into the phase of a meta-step.
 
-        Weights that the phase adds, and its optimisers, are as they are at its
-        beginning; weights that were there before keep their values.
+        Weights that the phase adds, and its optimisers with their moving
+        averages, are as they are at its beginning; weights that were there
+        before keep their values.
+
+        Args:
+          meta_step: of the phase; an earlier phase is gone back to.
         """
         starts = self.algorithm.phases()
-        phase = sum(start <= step for start in starts) - 1
+        phase = sum(start <= meta_step for start in starts) - 1
         if phase == self._phase:
             return
         begin, values = self._phase, self.values()
@@ -147,12 +144,6 @@ class Learner:
         )
         self._phase = phase
         self._prepare(*self._renew())
-        items = self._items()
-        for name in self._saved - set(items):
-            delattr(self._checkpoint, name)
-        for name, variable in items.items():
-            setattr(self._checkpoint, name, variable)
-        self._saved = set(items)
 
     def values(self) -> Vars:
         """Return the current meta-weights as tensors."""
@@ -191,7 +182,7 @@ class Learner:
         """
         metrics = self._step(tasks)
         if len(self.algorithm.phases()) > 1:
-            self._enter_due_phase(int(self.meta_step.numpy()))
+            self.enter_phase(int(self.meta_step.numpy()))
         return metrics
 
     def replica_step(self, tasks: TaskBatch) -> dict[str, tf.Tensor]:
@@ -238,90 +229,8 @@ class Learner:
         """Count one meta-step."""
         self.meta_step.assign_add(1)
 
-    def save(self, manager: tf.train.CheckpointManager) -> str:
-        """Write a checkpoint and return its path, where this process saves.
-
-        Raises:
-          OSError: it cannot be written; earlier checkpoints are untouched.
-        """
-        step = int(self.meta_step.numpy())
-        if not self._saves:
-            return f"{manager.directory}/ckpt-{step}"
-        try:
-            with _quiet():
-                return manager.save(checkpoint_number=step)
-        except (tf.errors.OpError, OSError) as error:
-            raise OSError(
-                f"cannot write a checkpoint to {manager.directory}: "
-                f"{_first_line(error)}. Free some space or check the rights, "
-                "then start again: training goes on from the checkpoint "
-                "before."
-            ) from error
-
-    def manager(self, folder: str, *, keep: int) -> tf.train.CheckpointManager:
-        """Return what writes and finds this learner's checkpoints."""
-        return tf.train.CheckpointManager(
-            self._checkpoint, folder, max_to_keep=keep
-        )
-
-    def restore(self, path: str) -> None:
-        """Load a checkpoint completely, or change nothing.
-
-        Args:
-          path: as `save` returned it.
-
-        Raises:
-          OSError: it is damaged.
-          ValueError: it is of another run: other weights, seed or split.
-        """
-        before = self.snapshot()
-        try:
-            self._load(path)
-        except (OSError, ValueError):
-            self.put_back(before)
-            raise
-
-    def _load(self, path: str) -> None:
-        fixed = {name: v.numpy() for name, v in self._fixed.items()}
-        status = None
-        try:
-            self._enter_due_phase(_step_of(path))
-            status = tf.train.Checkpoint(**self._items()).restore(path)
-            status.assert_consumed()
-        except (AssertionError, ValueError) as error:  # names, shapes
-            if status is not None:
-                status.expect_partial()  # else TensorFlow warns when it goes
-            raise ValueError(
-                f"checkpoint {path} holds other weights than these settings "
-                f"make: {_first_line(error)}. Use the settings it was written "
-                "with (config.json beside it) or another --logdir."
-            ) from error
-        except (tf.errors.OpError, IndexError) as error:  # IndexError: cut off
-            raise OSError(
-                f"checkpoint {path} cannot be read: {_first_line(error)}. It "
-                "is damaged or incomplete; delete its files, and training "
-                "goes on from the checkpoint before."
-            ) from error
-        for name, value in fixed.items():
-            found = self._fixed[name].numpy()
-            if found != value:
-                raise ValueError(
-                    f"checkpoint {path} was trained with another {name} "
-                    f"({found!r}) than asked for ({value!r}). Use the same "
-                    "settings or another --logdir."
-                )
-
-    def snapshot(self) -> dict[str, np.ndarray]:
-        """Return everything a checkpoint holds, in memory."""
-        return {name: v.numpy() for name, v in self._items().items()}
-
-    def put_back(self, snapshot: dict[str, np.ndarray]) -> None:
-        """Undo everything since `snapshot` was taken, a new phase too."""
-        self._enter_due_phase(int(snapshot["meta_step"]))
-        for name, variable in self._items().items():
-            variable.assign(snapshot[name])
-
-    def _items(self) -> dict[str, tf.Variable]:
+    def items(self) -> dict[str, tf.Variable]:
+        """Return {name: variable} of everything that a checkpoint holds."""
         items = {"meta_step": self.meta_step, **self._fixed}
         for field, part in self.variables._asdict().items():
             for player, leaves in part.items():
@@ -333,6 +242,16 @@ class Learner:
                 name = f"optimizer.{field}.{player}.{number:03d}"
                 items[name] = variable.value
         return items
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Return the values of all `items`, in memory."""
+        return {name: v.numpy() for name, v in self.items().items()}
+
+    def put_back(self, snapshot: dict[str, np.ndarray]) -> None:
+        """Undo everything since `snapshot` was taken, a new phase too."""
+        self.enter_phase(int(snapshot["meta_step"]))
+        for name, variable in self.items().items():
+            variable.assign(snapshot[name])
 
     def _all_replicas(self, tasks):
         metrics = self.strategy.run(self.replica_step, args=(tasks,))
@@ -463,37 +382,5 @@ def norm_name(field: str, player: str) -> str:
     return f"grad_norm_outer_{suffix}"
 
 
-def checkpoints(folder: str) -> list[str]:
-    """Return the paths of the checkpoints still there, oldest first."""
-    state = tf.train.get_checkpoint_state(folder)
-    paths = state.all_model_checkpoint_paths if state else ()
-    return [path for path in paths if os.path.exists(f"{path}.index")]
-
-
-def latest_checkpoint(folder: str) -> str | None:
-    """Return the path of the newest checkpoint that is still there, if any."""
-    return next(reversed(checkpoints(folder)), None)
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Hold back what TensorFlow logs about the time a checkpoint took."""
-    before = logging.get_verbosity()
-    logging.set_verbosity(min(before, logging.WARNING))
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-
-
-def _step_of(path: str) -> int:
-    """Return the number of meta-steps that a checkpoint was written after."""
-    return int(tf.train.load_checkpoint(path).get_tensor(_STEP_NAME))
-
-
 def _ordered(leaves: dict) -> list:
     return [leaves[leaf] for leaf in sorted(leaves)]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_metagan import checkpoints
 from tf_metagan.core import tree
 from tf_metagan.learner import Learner
 
@@ -72,7 +73,7 @@ def explain(
             "the machine."
         )
     folder = os.path.join(logdir, FOLDER)
-    path = learner.save(learner.manager(folder, keep=1))
+    path = checkpoints.save(learner, folder, keep=1)
     grads = learner.algorithm.meta_gradients(
         learner.values(), tasks, tf.constant(step, tf.int64)
     ).grads

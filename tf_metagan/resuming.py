@@ -2,8 +2,7 @@
 
 import os
 
-from tf_metagan import assembly
-from tf_metagan import learner as learners
+from tf_metagan import assembly, checkpoints
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config
 from tf_metagan.data import base as data
@@ -58,9 +57,7 @@ def find_checkpoint(
       ValueError: resuming is switched off, or a setting or the classes differ.
     """
     config = settings.config
-    latest = learners.latest_checkpoint(
-        os.path.join(logdir, assembly.CHECKPOINTS)
-    )
+    latest = checkpoints.latest(os.path.join(logdir, assembly.CHECKPOINTS))
     if not latest:
         return None
     if not config.resume:

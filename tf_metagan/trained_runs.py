@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tf_metagan import assembly, packed
-from tf_metagan import learner as learners
+from tf_metagan import assembly, checkpoints, packed
 from tf_metagan import settings as settings_lib
 from tf_metagan.config import Config
 from tf_metagan.core import tree
@@ -59,7 +58,7 @@ def load_run(logdir: str) -> Run:
         return Run(settings, algorithm, vars, step, split)
     folder = os.path.join(logdir, assembly.CHECKPOINTS)
     last = settings.config.average_checkpoints
-    paths = learners.checkpoints(folder)[-last:]
+    paths = checkpoints.find(folder)[-last:]
     if not paths:
         raise FileNotFoundError(
             f"{folder} holds no checkpoint: expected at least one, written "
@@ -72,7 +71,7 @@ def load_run(logdir: str) -> Run:
     )
     found = []
     for path in paths:
-        learner.restore(path)
+        checkpoints.restore(learner, path)
         found.append(learner.averaged())
     _check_alike(found, paths)
     vars = tf.nest.map_structure(lambda *w: _mean(w), *found)

@@ -14,6 +14,7 @@ from absl import logging
 
 from tf_metagan import (
     assembly,
+    checkpoints,
     cli,
     panel,
     replay,
@@ -125,7 +126,7 @@ def _train(
             phased=len(algorithm.phases()) > 1,
         )
     if latest:
-        learner.restore(latest)
+        checkpoints.restore(learner, latest)
         logging.info("going on from %s", latest)
     team.require_same(
         {"checkpoint in --logdir": str(latest and learner.meta_step.numpy())}
@@ -140,9 +141,6 @@ def _train(
     # The run folder: a new one, or the one that is gone on with.
     logdir = config.logdir or new_logdir(
         dataset=config.dataset, algo=config.algo
-    )
-    manager = learner.manager(
-        os.path.join(logdir, assembly.CHECKPOINTS), keep=config.keep_checkpoints
     )
     if team.is_chief:
         os.makedirs(logdir, exist_ok=True)
@@ -164,10 +162,10 @@ def _train(
     ) as log:
         log.describe(vars(config))
         with StopSignals(team) as signals:
-            _loop(config, learner, sampler, manager, log, view, signals, end)
+            _loop(config, learner, sampler, logdir, log, view, signals, end)
         step = int(learner.meta_step.numpy())
         if not latest or step > start:
-            learner.save(manager)
+            _save(config, learner, logdir)
         if not signals.received:
             path = _show(log, view, step, learner)
             log.say(f"{step} meta-steps done, picture: {path}")
@@ -180,6 +178,11 @@ def _shared(config: Config, split: data.Split) -> dict[str, str]:
     return {"settings": repr(settings), "classes": repr(split)}
 
 
+def _save(config: Config, learner: Learner, logdir: str) -> None:
+    folder = os.path.join(logdir, assembly.CHECKPOINTS)
+    checkpoints.save(learner, folder, keep=config.keep_checkpoints)
+
+
 def _show(log, view, step: int, learner: Learner) -> str | None:
     """Draw a picture and return its path, where this worker draws."""
     weights = learner.averaged()  # may make variables: work of all workers
@@ -187,7 +190,7 @@ def _show(log, view, step: int, learner: Learner) -> str | None:
 
 
 def _loop(
-    config, learner: Learner, sampler, manager, log, view, signals, end: int
+    config, learner: Learner, sampler, logdir, log, view, signals, end: int
 ) -> None:
     """Train up to meta-step `end`, a signal, or the end of the time.
 
@@ -216,7 +219,6 @@ def _loop(
         try:
             report.check_finite(flat, (good.step + 1, step))
         except FloatingPointError as error:
-            logdir = os.path.dirname(manager.directory)
             raise replay.explain(
                 error, learner, sampler, good, step, logdir
             ) from error
@@ -228,7 +230,7 @@ def _loop(
             log.train(step, flat)
             logged = step, now
         if to_save:
-            learner.save(manager)
+            _save(config, learner, logdir)
         if to_show:
             _show(log, view, step, learner)
         if late:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tests import photographs as small
 from tests import problems
+from tf_metagan import checkpoints
 from tf_metagan.core import tree
 from tf_metagan.learner import Learner, create_variables
 
@@ -46,11 +47,16 @@ def batch(step):
 def run(tmp_path_factory):
     """Train all phases; keep weights and a checkpoint of each step."""
     learner = make_learner(small.algorithm(STEPS))
-    manager = learner.manager(str(tmp_path_factory.mktemp("ckpt")), keep=9)
-    found = [(learner.values(), learner.save(manager))]
+    folder = str(tmp_path_factory.mktemp("ckpt"))
+
+    def state():
+        path = checkpoints.save(learner, folder, keep=9)
+        return learner.values(), path
+
+    found = [state()]
     for step in range(STEPS):
         learner.step(batch(step))
-        found.append((learner.values(), learner.save(manager)))
+        found.append(state())
     return learner, found
 
 
@@ -102,7 +108,7 @@ def test_frozen_heads_keep_their_bits(run):
 def test_a_phase_begins_with_copies_and_fresh_optimisers(run):
     _, found = run
     learner = make_learner(small.algorithm(STEPS))
-    learner.restore(found[2][1])
+    checkpoints.restore(learner, found[2][1])
     below = heads(learner.values(), 0)
     for leaf, x in heads(learner.values(), 1).items():
         equal(x, below[leaf.replace("scale1/", "scale0/")])
@@ -116,7 +122,7 @@ def test_a_phase_begins_with_copies_and_fresh_optimisers(run):
 def test_resuming_in_any_phase_gives_the_same_bits(run, start):
     whole, found = run
     learner = make_learner(small.algorithm(STEPS), seed=1)
-    learner.restore(found[start][1])
+    checkpoints.restore(learner, found[start][1])
     for step in range(start, STEPS):
         learner.step(batch(step))
     equal(learner.snapshot(), whole.snapshot())
@@ -125,25 +131,25 @@ def test_resuming_in_any_phase_gives_the_same_bits(run, start):
 def test_a_later_learner_can_go_back(run):
     _, found = run
     learner = make_learner(small.algorithm(STEPS))
-    learner.restore(found[5][1])
-    learner.restore(found[1][1])
+    checkpoints.restore(learner, found[5][1])
+    checkpoints.restore(learner, found[1][1])
     equal(learner.values(), found[1][0])
 
 
 def test_failed_restore_leaves_the_phase(run, tmp_path):
     _, found = run
     learner = make_learner(small.algorithm(STEPS))
-    learner.restore(found[3][1])
+    checkpoints.restore(learner, found[3][1])
     before = learner.snapshot()
     with pytest.raises(OSError, match="cannot be read"):
-        learner.restore(str(tmp_path / "absent"))
+        checkpoints.restore(learner, str(tmp_path / "absent"))
     equal(learner.snapshot(), before)
 
 
 def test_putting_back_goes_back_to_the_phase_before(run):
     _, found = run
     learner = make_learner(small.algorithm(STEPS))
-    learner.restore(found[1][1])
+    checkpoints.restore(learner, found[1][1])
     before = learner.snapshot()
     learner.step(batch(1))  # enters the next phase
     learner.put_back(before)

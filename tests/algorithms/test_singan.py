@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import photographs as small
 from tests import problems
 from tests.algorithms.test_internal import equal, heads, make_learner
-from tf_metagan import assembly, schedules
+from tf_metagan import assembly, checkpoints, schedules
 
 STEPS = 6  # two for each of three scales
 MOVES = 3
@@ -33,11 +33,16 @@ def _eager():
 def run(tmp_path_factory):
     """Train all phases; keep weights and a checkpoint of each step."""
     learner = make_learner(algorithm())
-    manager = learner.manager(str(tmp_path_factory.mktemp("ckpt")), keep=9)
-    found = [(learner.values(), learner.save(manager))]
+    folder = str(tmp_path_factory.mktemp("ckpt"))
+
+    def state():
+        path = checkpoints.save(learner, folder, keep=9)
+        return learner.values(), path
+
+    found = [state()]
     for _ in range(STEPS):
         learner.step(small.tasks(1))
-        found.append((learner.values(), learner.save(manager)))
+        found.append(state())
     return learner, found
 
 
@@ -57,13 +62,13 @@ def test_discriminator_goes_on_where_the_scale_below_ended(tmp_path):
     learner = make_learner(algorithm())
     drawn = learner.values().params["d"]
     seen = []
-    enter = learner._enter_due_phase
+    enter = learner.enter_phase
 
     def watched(step):
         seen.append(learner.values().params["d"])
         enter(step)
 
-    learner._enter_due_phase = watched
+    learner.enter_phase = watched
     for _ in range(2):
         learner.step(small.tasks(1))
     begun = learner.values().params["d"]
@@ -106,7 +111,7 @@ def test_every_move_has_noise_of_its_own():
 def test_resuming_in_any_phase_gives_the_same_bits(run, start):
     whole, found = run
     learner = make_learner(algorithm(), seed=1)
-    learner.restore(found[start][1])
+    checkpoints.restore(learner, found[start][1])
     for _ in range(start, STEPS):
         learner.step(small.tasks(1))
     equal(learner.snapshot(), whole.snapshot())
@@ -153,7 +158,7 @@ def test_older_stages_go_a_part_of_the_way():
             rule = small.algorithm(STEPS, name="consingan", duel=game)
         learner = make_learner(rule)
         learner._renew = sgd
-        learner._enter_due_phase(2)
+        learner.enter_phase(2)
         learner._rates = learner._rates if slow else {}
         begun = learner.values().params["g"]
         turn = rule.outer_turns()[-1]
@@ -183,7 +188,7 @@ def test_average_is_of_older_stages_as_they_went():
     rule = growing()
     learner = make_learner(rule)
     learner._renew = averaging
-    learner._enter_due_phase(2)
+    learner.enter_phase(2)
     turn = rule.outer_turns()[-1]
     turn.strides = 1
     expected = None
@@ -205,12 +210,11 @@ def test_average_is_of_older_stages_as_they_went():
 
 def test_growing_generator_resumes_with_the_same_bits(tmp_path):
     whole, again = make_learner(growing()), make_learner(growing(), seed=1)
-    manager = whole.manager(str(tmp_path), keep=9)
     for step in range(5):
         whole.step(small.tasks(1))
         if step == 2:
-            path = whole.save(manager)
-    again.restore(path)
+            path = checkpoints.save(whole, str(tmp_path), keep=9)
+    checkpoints.restore(again, path)
     for _ in range(3, 5):
         again.step(small.tasks(1))
     equal(again.snapshot(), whole.snapshot())

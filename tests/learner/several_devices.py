@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests import problems
+from tf_metagan import checkpoints
 from tf_metagan.core import tree
 from tf_metagan.learner import Learner
 
@@ -85,7 +86,7 @@ def in_sync(learner):
     return all(
         len(copies) == devices
         and all(np.array_equal(copies[0], x) for x in copies[1:])
-        for variable in learner._items().values()
+        for variable in learner.items().values()
         if hasattr(variable, "values")
         for copies in [[x.numpy() for x in variable.values]]
     )
@@ -122,16 +123,16 @@ def run(case, folder):
         found["metrics"].append(distance(*metrics))
         found["in_sync"].append(in_sync(mirrored))
     found["copied"] = sum(
-        hasattr(x, "values") for x in mirrored._items().values()
+        hasattr(x, "values") for x in mirrored.items().values()
     )
     paths = [
-        x.save(x.manager(f"{folder}/{case}{i}", keep=1))
+        checkpoints.save(x, f"{folder}/{case}{i}", keep=1)
         for i, x in enumerate((single, mirrored))
     ]
     found["exchanged"] = []
     for source, path in zip((single, mirrored), paths, strict=True):
         for other in (learner(name), learner(name, strategy)):
-            other.restore(path)
+            checkpoints.restore(other, path)
             found["exchanged"].append(
                 distance(everything(other), everything(source))
             )

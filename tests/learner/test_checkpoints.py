@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests import problems
-from tf_metagan import learner as learners
+from tf_metagan import checkpoints
 
 
 def make(optimizer=keras.optimizers.Adam, *, width=2, toy=True, **options):
@@ -23,7 +23,7 @@ def make(optimizer=keras.optimizers.Adam, *, width=2, toy=True, **options):
 
 
 def saved(learner, folder, *, keep=2):
-    return learner.save(learner.manager(str(folder), keep=keep))
+    return checkpoints.save(learner, str(folder), keep=keep)
 
 
 def check_same(ours, theirs):
@@ -62,7 +62,7 @@ def test_training_on_equals_training_through(tmp_path):
     half = train(whole, 2)
     path = saved(whole, tmp_path)
     through = train(whole, 2)
-    second.restore(path)
+    checkpoints.restore(second, path)
     assert int(second.meta_step) == 2
     check_same(train(second, 2), through)
     tf.nest.map_structure(
@@ -86,18 +86,18 @@ def test_checkpoint_is_named_by_its_meta_step(tmp_path):
     learner.meta_step.assign(7)
     path = saved(learner, tmp_path)
     assert os.path.basename(path) == "ckpt-7"
-    assert learners.latest_checkpoint(str(tmp_path)) == path
+    assert checkpoints.latest(str(tmp_path)) == path
 
 
 def test_restore_covers_every_item(tmp_path):
     first = make(seed=4)
     draw = np.random.default_rng(0)
-    for name, variable in first._items().items():
+    for name, variable in first.items().items():
         if name not in ("seed", "split"):
             value = draw.integers(1, 100, variable.shape)
             variable.assign(value.astype(variable.dtype.as_numpy_dtype))
     second = make(seed=4)
-    second.restore(saved(first, tmp_path))
+    checkpoints.restore(second, saved(first, tmp_path))
     check_same(second.snapshot(), first.snapshot())
 
 
@@ -105,23 +105,33 @@ def test_restore_covers_every_item(tmp_path):
 
 
 def test_no_folder_and_an_empty_folder_have_no_checkpoint(tmp_path):
-    assert learners.latest_checkpoint(str(tmp_path / "none")) is None
-    assert learners.latest_checkpoint(str(tmp_path)) is None
+    assert checkpoints.latest(str(tmp_path / "none")) is None
+    assert checkpoints.latest(str(tmp_path)) is None
 
 
 def test_removed_checkpoint_is_passed_over(tmp_path):
     learner = make()
-    manager = learner.manager(str(tmp_path), keep=2)
     paths = []
     for meta_step in (1, 2):
         learner.meta_step.assign(meta_step)
-        paths.append(learner.save(manager))
-    assert learners.latest_checkpoint(str(tmp_path)) == paths[1]
+        paths.append(saved(learner, tmp_path))
+    assert checkpoints.latest(str(tmp_path)) == paths[1]
     for name in os.listdir(tmp_path):
         if name.startswith("ckpt-2."):
             os.remove(tmp_path / name)
-    assert learners.latest_checkpoint(str(tmp_path)) == paths[0]
-    make().restore(paths[0])
+    assert checkpoints.latest(str(tmp_path)) == paths[0]
+    checkpoints.restore(make(), paths[0])
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    learner = make()
+    paths = []
+    for meta_step in range(1, 5):
+        learner.meta_step.assign(meta_step)
+        paths.append(saved(learner, tmp_path, keep=2))
+    assert checkpoints.find(str(tmp_path)) == paths[2:]
+    there = {name.partition(".")[0] for name in os.listdir(tmp_path)}
+    assert there == {"checkpoint", "ckpt-3", "ckpt-4"}
 
 
 # Damage.
@@ -165,7 +175,7 @@ def test_damaged_checkpoint_is_named_and_changes_nothing(
     damage(path + part)
     message = r"ckpt-9 cannot be read: .*damaged or incomplete; delete its"
     with pytest.raises(OSError, match=message):
-        other.restore(path)
+        checkpoints.restore(other, path)
     check_same(other.snapshot(), before)
 
 
@@ -186,7 +196,7 @@ def test_other_weights_are_refused(tmp_path, name):
         before = second.snapshot()
         message = "holds other weights .*Use the settings it was written with"
         with pytest.raises(ValueError, match=message):
-            second.restore(path)
+            checkpoints.restore(second, path)
         check_same(second.snapshot(), before)
 
 
@@ -198,7 +208,7 @@ def test_other_seed_or_split_is_refused(tmp_path, name):
     before = other.snapshot()
     message = rf"trained with another {name} \(.*\) than asked for .*Use the"
     with pytest.raises(ValueError, match=message):
-        other.restore(path)
+        checkpoints.restore(other, path)
     check_same(other.snapshot(), before)
 
 
@@ -216,27 +226,26 @@ def file_size_limit(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def save_in_vain(learner, manager):
+def save_in_vain(learner, folder):
     with file_size_limit(64):
-        learner.save(manager)
+        saved(learner, folder, keep=1)
 
 
 def test_full_disk_leaves_the_checkpoint_before(tmp_path):
     learner = make()
-    manager = learner.manager(str(tmp_path), keep=1)
     learner.meta_step.assign(1)
-    good = learner.save(manager)
+    good = saved(learner, tmp_path, keep=1)
     before = learner.snapshot()
     learner.meta_step.assign(2)
     message = r"cannot write a checkpoint to .*Free some space or check"
     with pytest.raises(OSError, match=message):
-        save_in_vain(learner, manager)
-    assert learners.latest_checkpoint(str(tmp_path)) == good
+        save_in_vain(learner, tmp_path)
+    assert checkpoints.latest(str(tmp_path)) == good
     other = make()
-    other.restore(good)
+    checkpoints.restore(other, good)
     check_same(other.snapshot(), before)
     # When there is space again, saving works again.
-    path = learner.save(manager)
-    assert learners.latest_checkpoint(str(tmp_path)) == path
-    other.restore(path)
+    path = saved(learner, tmp_path, keep=1)
+    assert checkpoints.latest(str(tmp_path)) == path
+    checkpoints.restore(other, path)
     assert int(other.meta_step) == 2

@@ -280,7 +280,7 @@ def test_one_step_changes_what_is_declared_and_nothing_else(name):
         "g": name == "carried",
     }
     assert bool(before.inner) == (name != "carried")
-    items = learner._items()
+    items = learner.items()
     assert [int(items[k]) for k in ("seed", "meta_step")] == [5, 1]
     assert items["split"].numpy() == b"halves"
 

@@ -8,8 +8,7 @@ import tensorflow as tf
 from tests import photographs as small
 from tests import problems
 from tests.algorithms.test_internal import make_learner
-from tf_metagan import replay
-from tf_metagan.learner import latest_checkpoint
+from tf_metagan import checkpoints, replay
 
 BAD = 3
 
@@ -90,10 +89,10 @@ def test_explanation_names_step_metrics_and_weights(tmp_path):
 
     # The learner is as it was before that step, and so is the saved state.
     check_same(learner.snapshot(), states[BAD])
-    path = latest_checkpoint(str(tmp_path / replay.FOLDER))
+    path = checkpoints.latest(str(tmp_path / replay.FOLDER))
     assert f" {path}." in f" {advice}"
     again = problems.learner(learner.algorithm, keras.optimizers.Adam)
-    again.restore(path)
+    checkpoints.restore(again, path)
     check_same(again.snapshot(), states[BAD])
     step = int(again.meta_step)
     assert step == BAD
