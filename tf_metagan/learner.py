@@ -152,7 +152,9 @@ class Learner:
     def averaged(self) -> Vars:
         """Return the moving averages where an optimizer keeps them.
 
-        Where it does not, the current values.
+        Where it does not, the current values. An average is of the phase at
+        hand: it begins with the optimisers, which are fresh in each phase.
+        What no longer learns counts as it is.
         """
         vars = self.values()
         for (field, player), leaves in self._groups.items():

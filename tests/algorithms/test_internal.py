@@ -22,12 +22,12 @@ def make_optimizers():
     )
 
 
-def make_learner(algorithm, seed=0):
+def make_learner(algorithm, seed=0, *, optimizers=make_optimizers):
     return Learner(
         algorithm,
         create_variables(algorithm.init(seed)),
-        optimizers=make_optimizers()[0],
-        renew=make_optimizers,
+        optimizers=optimizers()[0],
+        renew=optimizers,
     )
 
 

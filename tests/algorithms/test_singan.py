@@ -1,5 +1,7 @@
 """One photograph's GAN as a rule: what moves when, and how often."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -174,10 +176,10 @@ def test_older_stages_go_a_part_of_the_way():
                 np.testing.assert_allclose(slow[x], part * way, rtol=1e-4)
 
 
-def averaging():
+def averaging(rate=0.5):
     def make(player):
         return keras.optimizers.SGD(
-            0.5, name=player, use_ema=True, ema_momentum=0.75
+            rate, name=player, use_ema=True, ema_momentum=0.75
         )
 
     return {p: make(p) for p in ("d", "g")}, {}
@@ -206,6 +208,31 @@ def test_average_is_of_older_stages_as_they_went():
         np.testing.assert_allclose(
             found["scale1/conv1/kernel"], now["scale1/conv1/kernel"], rtol=1e-6
         )
+
+
+def test_average_begins_with_the_phase():
+    """Three steps a scale; scales that do not learn are as they are."""
+    learner = make_learner(
+        small.algorithm(9, name="singan", duel=small.singan()),
+        optimizers=functools.partial(averaging, 0.01),
+    )
+
+    def averages():
+        now = learner.values().params["g"]
+        mean = learner.averaged().params["g"]
+        assert all(np.isfinite(x).all() for x in now.values())
+        return {
+            leaf.partition("/")[0]
+            for leaf, x in now.items()
+            if not np.array_equal(x, mean[leaf])
+        }
+
+    found = []
+    for _ in range(5):
+        learner.step(small.tasks(1))
+        found.append(averages())
+    # The first step of a phase is its average; the third ends the phase.
+    assert found == [set(), {"scale0"}, set(), set(), {"scale1"}]
 
 
 def test_growing_generator_resumes_with_the_same_bits(tmp_path):
