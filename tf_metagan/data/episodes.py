@@ -5,13 +5,12 @@ was drawn before, on the number of slots or on the number of devices.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tf_metagan.core import rng
-from tf_metagan.data import base, draws, shelves, warp
+from tf_metagan.data import base, draws, kinds, shelves, warp
 from tf_metagan.types import TaskBatch
 
 # What is random about a slot; the place in this list is its stream.
@@ -32,22 +31,6 @@ _STREAMS = (
 
 
 _HEIGHT = 2**40  # a place in the tree of seeds that is no slot's
-
-
-class _Heights(NamedTuple):
-    """Kinds in the order of heights.
-
-    Attributes:
-      order: where each stood before.
-      height: of each kind, ascending.
-      first: first kind of the same height, for each.
-      count: kinds of the same height, for each.
-    """
-
-    order: np.ndarray
-    height: np.ndarray
-    first: np.ndarray
-    count: np.ndarray
 
 
 class EpisodeSampler:
@@ -152,16 +135,16 @@ class EpisodeSampler:
         self._views = shelves.views(
             rotate=rotate_classes, mirror=mirror_classes
         )
-        self._kinds = _kinds(kept, classes, views=len(self._views))
-        self._heights = _heights(class_images, kept, self._kinds)
-        if self._heights is not None:
-            self._kinds = self._kinds[self._heights.order]
-        self._other_kinds = None
+        views = len(self._views)
+        self._kinds = kinds.Kinds(class_images, classes, kept=kept, views=views)
+        self._others = None
         if others:
-            self._other_kinds = _kinds(
-                kept, other_classes, views=len(self._views)
+            self._others = kinds.Others(
+                self._kinds,
+                kinds.Kinds(
+                    class_images, other_classes, kept=kept, views=views
+                ),
             )
-            self._own_place = _places(self._kinds, self._other_kinds)
         with tf.device("CPU:0"):
             self._shelf = shelves.make(class_images, kept, views=self._views)
             self._count = self._shelf.count
@@ -219,13 +202,15 @@ class EpisodeSampler:
                 tf.range(self._meta_batch, dtype=tf.int64),
                 fn_output_signature={n: self._stream_type(n) for n in shapes},
             )
-            kind, height = self._choose_kinds(root, drawn["kind"])
-            row, view = tf.unstack(tf.gather(self._kinds, kind), axis=-1)
+            kind, height = self._kinds.choose(
+                drawn["kind"], rng.fold(root, _HEIGHT)
+            )
+            row, view = self._kinds.place_and_view(kind)
             first = tf.gather(self._first, row) + view * self._count
             first = first[:, tf.newaxis, tf.newaxis]
             support, query = self._choose(drawn, tf.gather(self._size, row))
             others = None
-            if self._other_kinds is not None:
+            if self._others is not None:
                 others = self._fetch(
                     self._choose_others(drawn, kind),
                     self._knots(drawn, "others", drawn.get("warp_other_class")),
@@ -257,7 +242,7 @@ class EpisodeSampler:
             shapes["shots"] = (self._shots,)
         if not shared:
             shapes["support"] = self._batch_shape
-        if self._other_kinds is not None:
+        if self._others is not None:
             shapes["other_kind"] = self._batch_shape
             shapes["other_image"] = self._batch_shape
         knots = (warp.GRID, warp.GRID, 2)
@@ -266,7 +251,7 @@ class EpisodeSampler:
             shapes["warp_query"] = self._batch_shape + knots
         if self._elastic_classes:
             shapes["warp_class"] = knots
-        if self._other_kinds is not None:
+        if self._others is not None:
             if self._elastic:
                 shapes["warp_others"] = self._batch_shape + knots
             if self._elastic_classes:
@@ -288,23 +273,6 @@ class EpisodeSampler:
             else:
                 drawn[name] = rng.integers(stream, shape, tf.int64.max)
         return drawn
-
-    def _choose_kinds(self, root: tf.Tensor, bits: tf.Tensor):
-        """Return the kind of each slot and their height, None for all rows."""
-        if self._heights is None:
-            return bits % self.num_kinds, None
-        chosen = rng.integers(rng.fold(root, _HEIGHT), [], self.num_kinds)
-        first, count, height = (
-            tf.gather(x, chosen)
-            for x in (
-                self._heights.first,
-                self._heights.count,
-                self._heights.height,
-            )
-        )
-        return first + draws.distinct(bits[tf.newaxis], count[tf.newaxis])[
-            0
-        ], height
 
     def _choose(
         self, drawn: dict[str, tf.Tensor], size: tf.Tensor
@@ -342,11 +310,7 @@ class EpisodeSampler:
         Returns:
           [tasks, steps, batch] places in the array of all images.
         """
-        own = tf.gather(self._own_place, kind)[:, tf.newaxis, tf.newaxis]
-        inside = tf.cast(own >= 0, tf.int64)
-        pick = drawn["other_kind"] % (len(self._other_kinds) - inside)
-        pick += inside * tf.cast(pick >= own, tf.int64)
-        row, view = tf.unstack(tf.gather(self._other_kinds, pick), axis=-1)
+        row, view = self._others.choose(drawn["other_kind"], kind)
         within = drawn["other_image"] % tf.gather(self._size, row)
         return tf.gather(self._first, row) + view * self._count + within
 
@@ -393,47 +357,6 @@ def _batches(bits: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     tasks, steps, batch = bits.shape
     rows = tf.reshape(bits, [tasks * steps, batch])
     return tf.reshape(draws.distinct(rows, tf.repeat(size, steps)), bits.shape)
-
-
-def _kinds(
-    kept: Sequence[int], classes: Sequence[int], *, views: int
-) -> np.ndarray:
-    """List every kind of task as (place in kept, number of the view)."""
-    rows = np.searchsorted(kept, classes)
-    return np.stack(
-        [np.tile(rows, views), np.repeat(np.arange(views), len(rows))], axis=1
-    ).astype(np.int64)
-
-
-def _heights(
-    source: base.ClassImages, kept: Sequence[int], kinds: np.ndarray
-) -> _Heights | None:
-    """Order kinds by height; None where all images are equally high."""
-    if source.height is None:
-        return None
-    of_kind = source.height[base.class_rows(source, kept)][kinds[:, 0]]
-    order = np.argsort(of_kind, kind="stable")
-    height = of_kind[order]
-    return _Heights(
-        order=order,
-        height=height,
-        first=np.searchsorted(height, height, side="left"),
-        count=np.searchsorted(height, height, side="right")
-        - np.searchsorted(height, height, side="left"),
-    )
-
-
-def _places(kinds: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Return where each kind stands in `among`; -1 where it does not."""
-    place = {tuple(kind): i for i, kind in enumerate(among.tolist())}
-    own = np.array([place.get(tuple(kind), -1) for kind in kinds.tolist()])
-    if len(among) == 1 and (own >= 0).any():
-        raise ValueError(
-            "images of other classes were asked for, but there is one class; "
-            "expected at least two. Add classes, or use an algorithm without "
-            "images of others."
-        )
-    return own
 
 
 def _positive(name: str, value: int) -> int:
