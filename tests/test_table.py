@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import runs
-from tf_metagan import cli, evaluate, subcommand, table, train
+from tf_metagan import cli, evaluate, subcommand, table, table_plan, train
 from tf_metagan.evaluation import progress, systems, tabulate
 from tf_metagan.evaluation.protocol import QUICK
 from tf_metagan.settings import Settings
@@ -103,7 +103,7 @@ def commands(monkeypatch):
 def make(folder, **values):
     values = {"rows": ("maml", "fomaml"), "datasets": ("mnist",), **values}
     settings = Settings(
-        table.TableConfig, [({"runs_dir": str(folder), **values}, True)]
+        table_plan.TableConfig, [({"runs_dir": str(folder), **values}, True)]
     )
     return table.main(settings)
 
@@ -340,11 +340,11 @@ def test_training_goes_on_within_what_is_left_of_its_time(tmp_path, commands):
 )
 def test_what_counts_as_trained(tmp_path, algo, step, values, done):
     write_run(tmp_path / "mnist_maml", algo=algo, step=step)
-    config = table.TableConfig(
+    config = table_plan.TableConfig(
         runs_dir=str(tmp_path), rows=("maml",), datasets=("mnist",), **values
     )
-    (entry,) = table.entries(config)
-    assert table.is_trained(entry, config) is done
+    (entry,) = table_plan.entries(config)
+    assert table_plan.is_trained(entry, config) is done
 
 
 def test_failure_leaves_its_row_empty_and_others_go_on(tmp_path, commands):
