@@ -246,8 +246,19 @@ class MetaGAN(keras.Model):
         chosen = dict(zip(_OPTIMIZERS, chosen, strict=True))
         with self.distribute_strategy.scope():
             chosen = {n: keras.optimizers.get(x) for n, x in chosen.items()}
-        self._check_optimizers(chosen)
-        self._check_devices(chosen, steps_per_execution)
+        model_checks.check_optimizers(
+            chosen,
+            learned_inner=self._variables_of_players().inner,
+            settings=self._optimizer_settings.intersection(
+                self._settings.given
+            ),
+        )
+        model_checks.check_learns(self._rule)
+        model_checks.check_devices(
+            chosen.values(),
+            self.distribute_strategy,
+            steps_per_execution=steps_per_execution,
+        )
         self._compile(
             chosen,
             run_eagerly=run_eagerly,
@@ -281,56 +292,6 @@ class MetaGAN(keras.Model):
             meta_step=self.meta_step.value,
         )
 
-    def _check_optimizers(self, chosen: dict) -> None:
-        learned = self._variables_of_players().inner
-        names = [n for n in _OPTIMIZERS if n[0] in learned or "rate" not in n]
-        idle = [n for n in chosen if chosen[n] is not None and n not in names]
-        if idle:
-            raise ValueError(
-                f"{', '.join(idle)} has nothing to optimize: the inner rates "
-                "and statistics of this model are not learned. Leave it out, "
-                "or use MetaGAN(..., learned_rates='weight')."
-            )
-        given = sorted(
-            self._optimizer_settings.intersection(self._settings.given)
-        )
-        if given and all(chosen[n] is not None for n in names):
-            raise ValueError(
-                f"the settings {', '.join(given)} have no effect: compile() "
-                "got all optimizers they are for. Give either the settings or "
-                f"{', '.join(names)}."
-            )
-        used = [x for x in chosen.values() if x is not None]
-        if len({id(x) for x in used}) < len(used):
-            raise ValueError(
-                "one optimizer object came for several players; expected one "
-                "for each, as an optimizer has statistics of its own weights. "
-                "Make as many as there are players."
-            )
-        if not self._rule.learns:
-            raise ValueError(
-                "the algorithm of this model learns nothing in fit(); "
-                "expected no compile(). Call adapt() and sample() right away, "
-                "or use another algorithm."
-            )
-
-    def _check_devices(self, chosen: dict, steps_per_execution: int) -> None:
-        """Refuse what Keras cannot do, or does wrongly, on several devices."""
-        devices = self.distribute_strategy.num_replicas_in_sync
-        if devices == 1:
-            return
-        if steps_per_execution > 1:
-            raise ValueError(
-                f"steps_per_execution={steps_per_execution} cannot be combined "
-                f"with {devices} devices: TensorFlow does not hand tasks "
-                "without images of others to such a loop. Use "
-                "steps_per_execution=1."
-            )
-        for optimizer in filter(None, chosen.values()):
-            model_checks.check_several_devices(
-                optimizer, self.distribute_strategy
-            )
-
     def fit(self, x, *, callbacks=None, validation_data=None, **options):
         """Meta-train: one batch of tasks is one meta-step.
 
@@ -350,9 +311,9 @@ class MetaGAN(keras.Model):
         Raises:
           TypeError, ValueError: the tasks do not fit the model.
         """
-        self._check_dataset(x)
+        model_checks.check_dataset(x, **self._fitting())
         if validation_data is not None:
-            self._check_dataset(validation_data)
+            model_checks.check_dataset(validation_data, **self._fitting())
         if hasattr(x, "beginning_at"):
             position = _Position()
             x = x.beginning_at(lambda: position.meta_step)
@@ -370,7 +331,7 @@ class MetaGAN(keras.Model):
           x: tasks with num_batches; else give steps.
           **options: as in Keras.
         """
-        self._check_dataset(x)
+        model_checks.check_dataset(x, **self._fitting())
         return super().evaluate(x, **options)
 
     def train_step(self, data):
@@ -483,7 +444,7 @@ class MetaGAN(keras.Model):
         """Return the tasks of a step, checked, in the dtype of the weights."""
         if type(tasks) is tuple:  # from train_on_batch and test_on_batch
             tasks = tasks[0]
-        self._check_tasks(tasks)
+        model_checks.check_tasks(tasks, **self._fitting())
         model_checks.assert_range(tasks.support)
         model_checks.assert_range(tasks.query)
         dtype = _dtype(self._variables_of_players())
@@ -492,23 +453,12 @@ class MetaGAN(keras.Model):
         )
         return tasks._replace(support=support, query=query, others=others)
 
-    def _check_dataset(self, dataset) -> None:
-        known = (tf.data.Dataset, tf.distribute.DistributedDataset)
-        if not isinstance(dataset, known):
-            raise TypeError(
-                f"the model learns from tasks, but got "
-                f"{type(dataset).__name__}; expected a tf.data.Dataset of "
-                "tf_metagan.TaskBatch. Use tf_metagan.tasks(...)."
-            )
-        if isinstance(dataset, tf.data.Dataset):
-            self._check_tasks(dataset.element_spec)
-
-    def _check_tasks(self, tasks) -> None:
-        model_checks.check_tasks(
-            tasks,
-            image_shape=self._image_shape(),
-            inner_steps=self._rule.inner_steps,
-        )
+    def _fitting(self) -> dict:
+        """Return what tasks must be like, for `model_checks`."""
+        return {
+            "image_shape": self._image_shape(),
+            "inner_steps": self._rule.inner_steps,
+        }
 
     def _image_shape(self) -> tf.TensorShape:
         return tf.TensorShape(self.generator.output_shape[1:])

@@ -1,6 +1,7 @@
 """What `MetaGAN` refuses, and with which words."""
 
 import warnings
+from collections.abc import Collection, Iterable, Mapping
 
 import keras
 import numpy as np
@@ -107,19 +108,97 @@ def check_scope(vars: Vars, strategy: tf.distribute.Strategy) -> None:
             )
 
 
-def check_several_devices(
-    optimizer: keras.Optimizer, strategy: tf.distribute.Strategy
-) -> None:
-    """Refuse an optimizer that goes wrong on several devices.
+def check_learns(rule) -> None:
+    """Refuse to train by a rule that learns nothing.
 
     Args:
-      optimizer: a player's.
-      strategy: of several devices.
+      rule: an `algorithms.base.Algorithm`.
 
     Raises:
-      ValueError: it lives elsewhere, or does something to each device's share
-        of the gradient that it should do to the whole.
+      ValueError: it is of that kind.
     """
+    if not rule.learns:
+        raise ValueError(
+            "the algorithm of this model learns nothing in fit(); "
+            "expected no compile(). Call adapt() and sample() right away, "
+            "or use another algorithm."
+        )
+
+
+def check_optimizers(
+    chosen: Mapping[str, keras.Optimizer | None],
+    *,
+    learned_inner: Mapping,
+    settings: Collection[str],
+) -> None:
+    """Refuse optimizers, or settings of optimizers, that have no effect.
+
+    Args:
+      chosen: {"d_optimizer", "d_rate_optimizer", ...: optimizer or None}.
+      learned_inner: by the players whose inner optimiser learns something.
+      settings: names of the settings given for optimizers.
+
+    Raises:
+      ValueError: one has none, or is shared by several players.
+    """
+    names = [n for n in chosen if n[0] in learned_inner or "rate" not in n]
+    idle = [n for n, x in chosen.items() if x is not None and n not in names]
+    if idle:
+        raise ValueError(
+            f"{', '.join(idle)} has nothing to optimize: the inner rates "
+            "and statistics of this model are not learned. Leave it out, "
+            "or use MetaGAN(..., learned_rates='weight')."
+        )
+    if settings and all(chosen[n] is not None for n in names):
+        raise ValueError(
+            f"the settings {', '.join(sorted(settings))} have no effect: "
+            "compile() got all optimizers they are for. Give either the "
+            f"settings or {', '.join(names)}."
+        )
+    used = [x for x in chosen.values() if x is not None]
+    if len({id(x) for x in used}) < len(used):
+        raise ValueError(
+            "one optimizer object came for several players; expected one "
+            "for each, as an optimizer has statistics of its own weights. "
+            "Make as many as there are players."
+        )
+
+
+def check_devices(
+    optimizers: Iterable[keras.Optimizer | None],
+    strategy: tf.distribute.Strategy,
+    *,
+    steps_per_execution: int,
+) -> None:
+    """Refuse what Keras cannot do, or does wrongly, on several devices.
+
+    Args:
+      optimizers: those that were given.
+      strategy: of the model.
+      steps_per_execution: as in Keras.
+
+    Raises:
+      ValueError: several steps, or an optimizer that lives elsewhere or does
+        something to each device's share of the gradient that it should do to
+        the whole.
+    """
+    devices = strategy.num_replicas_in_sync
+    if devices == 1:
+        return
+    if steps_per_execution > 1:
+        raise ValueError(
+            f"steps_per_execution={steps_per_execution} cannot be combined "
+            f"with {devices} devices: TensorFlow does not hand tasks "
+            "without images of others to such a loop. Use "
+            "steps_per_execution=1."
+        )
+    for optimizer in filter(None, optimizers):
+        _check_several_devices(optimizer, strategy)
+
+
+def _check_several_devices(
+    optimizer: keras.Optimizer, strategy: tf.distribute.Strategy
+) -> None:
     counter = optimizer.iterations.value
     if not strategy.extended.variable_created_in_scope(counter):
         raise ValueError(
@@ -139,6 +218,34 @@ def check_several_devices(
                 "share of the gradient; expected it to act on the whole. Use "
                 f"{instead} instead."
             )
+
+
+def check_dataset(
+    dataset, *, image_shape: tf.TensorShape, inner_steps: int
+) -> None:
+    """Refuse what are no tasks, or tasks that do not fit a model.
+
+    Args:
+      dataset: of tasks, one would hope.
+      image_shape: [H, W, C] of the generator.
+      inner_steps: of the model.
+
+    Raises:
+      TypeError, ValueError: no dataset, or of something else.
+    """
+    known = (tf.data.Dataset, tf.distribute.DistributedDataset)
+    if not isinstance(dataset, known):
+        raise TypeError(
+            f"the model learns from tasks, but got "
+            f"{type(dataset).__name__}; expected a tf.data.Dataset of "
+            "tf_metagan.TaskBatch. Use tf_metagan.tasks(...)."
+        )
+    if isinstance(dataset, tf.data.Dataset):
+        check_tasks(
+            dataset.element_spec,
+            image_shape=image_shape,
+            inner_steps=inner_steps,
+        )
 
 
 def check_tasks(
