@@ -19,6 +19,7 @@ from tf_metagan import (
     python_errors,
     registry,
     sampling,
+    task_position,
 )
 from tf_metagan import learner as learners
 from tf_metagan.config import Config
@@ -315,10 +316,7 @@ class MetaGAN(keras.Model):
         if validation_data is not None:
             model_checks.check_dataset(validation_data, **self._fitting())
         if hasattr(x, "beginning_at"):
-            position = _Position()
-            x = x.beginning_at(lambda: position.meta_step)
-            position.set_model(self)
-            callbacks = _appended(callbacks, position)
+            x, callbacks = task_position.following(x, self, callbacks)
         options = {"shuffle": False, **options}  # Keras warns of its default
         return super().fit(
             x, callbacks=callbacks, validation_data=validation_data, **options
@@ -510,30 +508,6 @@ class MetaGAN(keras.Model):
         self._compile(
             {n: deserialize(config[n]) for n in _OPTIMIZERS}, **options
         )
-
-
-class _Position(keras.callbacks.Callback):
-    """Notes the meta-step that an epoch begins with.
-
-    Read later, when the first tasks are asked for, it may be one too many: the
-    step that waits for them has counted itself already.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.meta_step = 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.meta_step = int(self.model.meta_step.numpy())
-
-
-def _appended(callbacks, last: keras.callbacks.Callback):
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.callbacks.append(last)
-        return callbacks
-    if isinstance(callbacks, keras.callbacks.Callback):
-        callbacks = [callbacks]
-    return [*(callbacks or ()), last]
 
 
 class _Optimizers:
