@@ -80,7 +80,6 @@ ALLOWED = {
     ),
     "exporting": (
         "types",
-        "applications",
         "photograph_loading",
         "core.rng",
         "data.base",

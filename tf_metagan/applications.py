@@ -1,120 +1,20 @@
 """What a run of internal learning makes of photographs it is given."""
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
-from tf_metagan import pictures, registry
+from tf_metagan import photograph_models, pictures
 from tf_metagan.core import rng
-from tf_metagan.core.inner import InnerRule
-from tf_metagan.gan import finetuning, pyramid, single_image
+from tf_metagan.gan import pyramid, single_image
 from tf_metagan.photograph_loading import Photograph
+from tf_metagan.photograph_models import Finetuning
 from tf_metagan.trained_runs import Run
 
 _PUBLISHED_WIDTH = 250
 _BLUR = 5.0
 _WALK_TO_STAR = 0.1
-
-
-class Finetuning(NamedTuple):
-    """Steps that the GAN of a photograph takes on it.
-
-    Attributes:
-      steps: of each scale; 0 for none.
-      rate: step size of Adam (beta1 0.5, as SinGAN has it).
-      seed: of the noise.
-    """
-
-    steps: int
-    rate: float
-    seed: int
-
-
-NONE = Finetuning(steps=0, rate=0.0, seed=0)
-
-
-def model_of(run: Run, image: np.ndarray) -> single_image.Model:
-    """Embed a photograph [H, W, C] and return its GAN: one forward pass."""
-    game = run.algorithm.game
-    return game.model(game.remember(run.vars, image[tf.newaxis, tf.newaxis]))
-
-
-def check_finetuning(
-    run: Run, how: Finetuning, images: Sequence[np.ndarray]
-) -> None:
-    """Refuse steps that the GAN of a photograph cannot take.
-
-    Args:
-      run: that models photographs.
-      how: steps asked for.
-      images: photographs, each [H, W, C].
-
-    Raises:
-      ValueError: steps were asked for, and no hypernetwork makes the GAN, or
-        a photograph is too flat for its discriminator.
-    """
-    if not how.steps:
-        return
-    game = run.algorithm.game
-    if game.alone is None:
-        raise ValueError(
-            f"--finetune_steps={how.steps} goes on from what a hypernetwork "
-            f"makes, and --algo={run.settings.config.algo} has none. Use a run "
-            "of --algo=internal, or train this one for longer."
-        )
-    widths = [width for _, width in game.model(run.vars).sizes]
-    for image in images:
-        pyramid.check_patches(len(image), widths)
-
-
-def finetuned(
-    run: Run, image: np.ndarray, how: Finetuning
-) -> single_image.Model:
-    """Embed a photograph [H, W, C] and let its GAN learn from it for a while.
-
-    Raises:
-      ValueError: see `check_finetuning`.
-    """
-    return finetuner(run, how)(image)
-
-
-def finetuner(
-    run: Run, how: Finetuning
-) -> Callable[[np.ndarray], single_image.Model]:
-    """Return `finetuned` for several photographs, which share their graphs."""
-    if not how.steps:
-        return functools.partial(model_of, run)
-    adam = registry.find(registry.INNER_OPTIMIZERS, "adam")(
-        inner_beta1=0.5,
-        inner_beta2=0.999,
-        inner_epsilon=1e-8,
-        epsilon_placement="outside",
-        statistics_gradient="stop",
-    )
-    tune = finetuning.Finetuner(
-        run.algorithm.game,
-        run.vars,
-        steps=how.steps,
-        rule=InnerRule(adam, how.rate),
-    )
-
-    def report(scale: int, metrics: dict) -> None:
-        logging.info(
-            "scale %d: squared error of the reconstruction %.4f, then %.4f",
-            scale,
-            metrics["rec_loss"][0],
-            metrics["rec_loss"][-1],
-        )
-
-    def learn(image: np.ndarray) -> single_image.Model:
-        check_finetuning(run, how, [image])
-        return tune(image, seed=how.seed, report=report)
-
-    return learn
 
 
 def overview(
@@ -127,7 +27,7 @@ def overview(
     """
     rows = []
     for number, shown in enumerate(given):
-        model = model_of(run, shown.image)
+        model = photograph_models.model_of(run, shown.image)
         root = rng.make_seed(seed, number)
         samples = model.sample_in_parts(root, num_samples)
         rebuilt = model.reconstruct().numpy()
@@ -147,7 +47,7 @@ def between(
     first_scale: int,
     seed: int,
     space: str = "weights",
-    how: Finetuning = NONE,
+    how: Finetuning = photograph_models.NONE,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Draw from models between those of two photographs.
 
@@ -172,7 +72,7 @@ def between(
     """
     check_space(run, space, how)
     game = run.algorithm.game
-    own, other = map(finetuner(run, how), (first, second))
+    own, other = map(photograph_models.finetuner(run, how), (first, second))
 
     def mix(strength):
         if space == "weights":

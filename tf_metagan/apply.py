@@ -245,26 +245,30 @@ def _prepare(config: ApplyConfig, run) -> Callable[[], Any]:
       () -> what the task draws: uint8 [height, width, 3], or for animate the
       frames [H, W, C].
     """
-    from tf_metagan import applications, photograph_loading
+    from tf_metagan import (
+        applications,
+        photograph_loading,
+        photograph_models,
+    )
 
     given = photograph_loading.load_one(run, config.image)
-    how = applications.Finetuning(
+    how = photograph_models.Finetuning(
         config.finetune_steps, config.finetune_rate, config.seed
     )
-    applications.check_finetuning(run, how, [given.image])
+    photograph_models.check_finetuning(run, how, [given.image])
     if config.task == "interpolate":
         applications.check_scale(run, config.scale or 0, least=0)
         applications.check_space(run, config.space, how)
         other = photograph_loading.load_one(run, config.other)
-        applications.check_finetuning(run, how, [other.image])
+        photograph_models.check_finetuning(run, how, [other.image])
         return lambda: _interpolation(config, run, given, other, how)
     applications.check_random_from(run, config.random_from)
-    model = applications.model_of(run, given.image)
+    model = photograph_models.model_of(run, given.image)
 
     def learned():
         if not how.steps:
             return model
-        return applications.finetuned(run, given.image, how)
+        return photograph_models.finetuner(run, how)(given.image)
 
     if config.task in _INJECTED:
         scale = _FIRST_DRAWN if config.scale is None else config.scale

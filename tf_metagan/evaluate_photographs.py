@@ -106,7 +106,7 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
     """Evaluate; TensorFlow is imported here, so that --help is instant."""
     from absl import logging
 
-    from tf_metagan import applications, assembly, trained_runs, versions
+    from tf_metagan import assembly, photograph_models, trained_runs, versions
     from tf_metagan.data import atomic
     from tf_metagan.evaluation import photographs, pictures, store
 
@@ -127,14 +127,14 @@ def main(settings: Settings[EvaluatePhotographsConfig]) -> int:
     subjects = _subjects(config, runs)
     nets = _nets(config)
     protocol = photographs.Protocol(config.samples, config.levels, config.seed)
-    how = applications.Finetuning(
+    how = photograph_models.Finetuning(
         config.finetune_steps, config.finetune_rate, config.seed
     )
     for name, run in runs.items():
         photographs.check(subjects[name], protocol)
         if not run.algorithm.one_task:
             images = [subject.image for subject in subjects[name]]
-            applications.check_finetuning(run, how, images)
+            photograph_models.check_finetuning(run, how, images)
     settings.check_all_used()
     folder = config.output or os.path.join(config.run[0], RESULTS)
     os.makedirs(folder, exist_ok=True)
@@ -239,13 +239,13 @@ def _evaluated(
     """Return all results of a run, and some of what it draws of each."""
     from absl import logging
 
-    from tf_metagan import applications
+    from tf_metagan import photograph_models
     from tf_metagan.core import rng
     from tf_metagan.evaluation import photographs, pictures
 
     if run.algorithm.one_task:
-        how = applications.NONE
-    model_of = applications.finetuner(run, how)
+        how = photograph_models.NONE
+    model_of = photograph_models.finetuner(run, how)
     rows = []
     shown: dict[str, photographs.Drawn] = {}
     learning = dict.fromkeys(stopwatch.CLOCKS, 0.0)
@@ -269,7 +269,7 @@ def _evaluated(
         )
 
     def draw():
-        model = applications.model_of(run, subjects[0].image)
+        model = photograph_models.model_of(run, subjects[0].image)
         return model.sample(rng.make_seed(protocol.seed), 16).numpy()
 
     cost = {

@@ -16,6 +16,7 @@ from tf_metagan import (
     evaluate_photographs,
     export,
     photograph_loading,
+    photograph_models,
     sample,
     serve,
     train,
@@ -184,7 +185,7 @@ def test_packed_and_exported_run_draws_as_the_run(here, folder, run):
         trained_runs.load_run(str(run)), [f"{folder}/photographs/1.png"]
     )
     images = [
-        applications.model_of(
+        photograph_models.model_of(
             trained_runs.load_run(str(source)), given.image
         ).reconstruct()[0]
         for source in (run, packed)
@@ -220,7 +221,7 @@ def test_other_hypernetworks_train_and_export(here, folder, kind):
     model = serve.load(f"{folder}/{kind}_model")
     np.testing.assert_allclose(
         model.reconstruct(given.image),
-        applications.model_of(loaded, given.image).reconstruct()[0],
+        photograph_models.model_of(loaded, given.image).reconstruct()[0],
         rtol=0,
         atol=1e-5,
     )
@@ -439,7 +440,7 @@ def test_interpolation_ends_at_both_models(folder, run):
         seed=0,
     )
     for (rebuilt, _), photograph in zip(ends, (first, second), strict=True):
-        model = applications.model_of(loaded, photograph.image)
+        model = photograph_models.model_of(loaded, photograph.image)
         np.testing.assert_allclose(
             rebuilt, model.reconstruct(), rtol=0, atol=1e-5
         )

@@ -14,7 +14,13 @@ import tensorflow as tf
 
 from tests.exporting import exports
 from tests.exporting.test_files import written
-from tf_metagan import applications, export, photograph_loading, serve
+from tf_metagan import (
+    applications,
+    export,
+    photograph_loading,
+    photograph_models,
+    serve,
+)
 from tf_metagan.core import rng
 from tf_metagan.data import base as data
 from tf_metagan.data import landscapes, pixels
@@ -112,7 +118,7 @@ def test_schema_is_frozen(photographs):
 def test_samples_are_those_of_the_run(photographs):
     """Though they are drawn two at a time, see `exports.photograph_export`."""
     image = landscape()
-    model = applications.model_of(photographs.run, image)
+    model = photograph_models.model_of(photographs.run, image)
     for size, random_from in (((18, 24), 0), ((30, 50), 1), ((16, 20), 3)):
         expected = model.resized(size).sample(SEED, 4, random_from=random_from)
         found = photographs.model.sample(
@@ -139,7 +145,7 @@ def test_all_that_makes_a_generator_is_exported(kind):
     terms = photograph_exports.terms_of(run, Limits(), Defaults(2))
     module = photograph_exports.Photographs().module(run, terms)
     image = landscape()
-    model = applications.model_of(run, image)
+    model = photograph_models.model_of(run, image)
     found = module.reconstruct(tf.constant(image))["reconstruction"]
     close(found, model.reconstruct()[0])
     players = {x.name.split("/")[1] for x in module.weights}
@@ -149,7 +155,7 @@ def test_all_that_makes_a_generator_is_exported(kind):
 def test_reconstruction_is_that_of_the_run(photographs):
     for height in (13, 18, 40):
         image = landscape(height=height)
-        model = applications.model_of(photographs.run, image)
+        model = photograph_models.model_of(photographs.run, image)
         found = photographs.model.reconstruct(image)
         assert found.shape == [height, 24, 3]
         close(found, model.reconstruct()[0])
@@ -213,7 +219,7 @@ def test_files_are_treated_as_the_run_treats_them(photographs, tmp_path):
         fitted = fitting.to_width(tf.constant(levels), 24)
         # Two passes that round may differ by a level.
         close(fitted, data.to_bytes(given.image), atol=1)
-        model = applications.model_of(photographs.run, given.image)
+        model = photograph_models.model_of(photographs.run, given.image)
         expected = data.to_bytes(model.reconstruct()[0].numpy())
         found = decoded(
             photographs.model.reconstruct_bytes(path.read_bytes()).numpy()
