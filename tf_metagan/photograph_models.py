@@ -10,7 +10,7 @@ from absl import logging
 
 from tf_metagan import registry
 from tf_metagan.core.inner import InnerRule
-from tf_metagan.gan import finetuning, pyramid, single_image
+from tf_metagan.gan import finetuning, scale_sizes, single_image
 from tf_metagan.trained_runs import Run
 
 
@@ -62,7 +62,7 @@ def check_finetuning(
         )
     widths = [width for _, width in game.model(run.vars).sizes]
     for image in images:
-        pyramid.check_patches(len(image), widths)
+        scale_sizes.check_patches(len(image), widths)
 
 
 def finetuner(

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import internal_step
 from tf_metagan import assembly, settings
 from tf_metagan.config import Config
-from tf_metagan.gan import pyramid
+from tf_metagan.gan import scale_sizes
 
 SMALL = internal_step.Sizes(
     batch=2, image=24, smallest=20, width=4, features=8, rank=4, embedded=32
@@ -17,13 +17,13 @@ SMALL = internal_step.Sizes(
 
 @pytest.mark.parametrize("sizes", [internal_step.Sizes(), SMALL])
 def test_scales_are_those_of_the_library(sizes):
-    widths = pyramid.widths(
+    widths = scale_sizes.widths(
         sizes.image,
         smallest_size=sizes.smallest,
         scale_factor=internal_step.FACTOR,
         pyramid_sizes="exact",
     )
-    found = pyramid.sizes(3 * sizes.image // 4, widths)
+    found = scale_sizes.sizes(3 * sizes.image // 4, widths)
     assert internal_step.scales(sizes) == found
 
 

@@ -29,7 +29,7 @@ from tf_metagan.evaluation.protocol import Protocol
 from tf_metagan.exporting import audit, fitting, golden, stored
 from tf_metagan.exporting import photographs as photograph_exports
 from tf_metagan.exporting.photograph_terms import Defaults, Limits
-from tf_metagan.gan import pyramid
+from tf_metagan.gan import scale_sizes
 from tf_metagan.serving import model as model_lib
 from tf_metagan.serving.session import Session
 
@@ -243,7 +243,7 @@ def test_heights_in_the_graph_are_those_of_numbers(width):
     @tf.function(input_signature=[tf.TensorSpec([2], tf.int32)])
     def graph(size):
         height = fitting.height_at(width, size[0], size[1])
-        scales = [h for h, _ in pyramid.sizes(height, widths)]
+        scales = [h for h, _ in scale_sizes.sizes(height, widths)]
         return tf.stack([height, *scales])
 
     draw = np.random.default_rng(width)
@@ -251,7 +251,7 @@ def test_heights_in_the_graph_are_those_of_numbers(width):
     sizes += draw.integers(1, 5000, [200, 2]).tolist()
     for height, full in sizes:
         expected = pixels.height_of(width, height / full)
-        scales = [h for h, _ in pyramid.sizes(expected, widths)]
+        scales = [h for h, _ in scale_sizes.sizes(expected, widths)]
         found = graph(tf.constant([height, full]))
         assert found.numpy().tolist() == [expected, *scales]
 

@@ -8,7 +8,7 @@ from tests import photographs as small
 from tests.gan.test_internal import distance
 from tests.gan.test_singan import check_continued, played, shaken
 from tf_metagan.core import rng
-from tf_metagan.gan import pyramid, resampling
+from tf_metagan.gan import pyramid, resampling, scale_sizes
 
 
 def parts(leaves):
@@ -143,11 +143,11 @@ def test_injected_picture_enters_at_the_coarsest_stage():
 
 
 def test_published_sizes():
-    found = pyramid.dense_widths(250, smallest_size=25, stages=6)
+    found = scale_sizes.dense_widths(250, smallest_size=25, stages=6)
     ratio = 0.1 ** (1 / 5)
     # By hand: exponents 5, 4.445, 3.730, 2.723 and 1 of the ratio.
     powers = (5.0, 4.4455, 3.7305, 2.7227, 1.0)
     expected = [*(np.ceil(250 * ratio**x - 1e-3) for x in powers), 250]
     assert list(found) == expected
     with pytest.raises(ValueError, match="leaves no pyramid below"):
-        pyramid.dense_widths(25, smallest_size=25, stages=6)
+        scale_sizes.dense_widths(25, smallest_size=25, stages=6)

@@ -1,4 +1,4 @@
-"""Sizes of a pyramid, its stacks and the matrices that resize images."""
+"""Stacks of a pyramid and the matrices that resize images."""
 
 import numpy as np
 import PIL.Image
@@ -6,42 +6,6 @@ import pytest
 import tensorflow as tf
 
 from tf_metagan.gan import pyramid, resampling, sample_conv
-
-SIZES = {"scale_factor": 0.6, "pyramid_sizes": "exact"}
-
-
-def published(smallest):
-    return pyramid.widths(
-        250,
-        smallest_size=smallest,
-        scale_factor=0.6,
-        pyramid_sizes="as_published",
-    )
-
-
-def test_widths_and_heights_of_the_paper():
-    exact = pyramid.widths(250, smallest_size=25, **SIZES)
-    assert exact == (25, 37, 54, 80, 117, 171, 250)
-    assert published(25) == (26, 37, 54, 80, 117, 171, 250)
-    heights = [h for h, _ in pyramid.sizes(187, published(25))]
-    assert heights == [19, 27, 40, 60, 87, 128, 187]
-    assert published(28) == (28, 41, 59, 84, 121, 174, 250)
-    heights = [h for h, _ in pyramid.sizes(187, published(28))]
-    assert heights == [21, 30, 44, 63, 90, 130, 187]
-
-
-def test_heights_of_a_tensor_are_those_of_a_number():
-    widths = pyramid.widths(64, smallest_size=18, **SIZES)
-    for height in (42, 48, 64, 99):
-        plain = pyramid.sizes(height, widths)
-        found = pyramid.sizes(tf.constant(height), widths)
-        assert [(int(h), w) for h, w in found] == plain
-        assert plain[-1] == (height, 64)
-
-
-def test_pyramid_without_scales_is_refused():
-    with pytest.raises(ValueError, match=r"--smallest_size=64 leaves no"):
-        pyramid.widths(64, smallest_size=64, **SIZES)
 
 
 def test_bilinear_keeps_corners_and_lines():
@@ -156,11 +120,3 @@ def test_map_of_the_critic_is_ten_smaller_and_generator_keeps_size():
     fine = nets.refine(weights["g"], coarse, (15, 20))
     assert fine.shape == (2, 1, 15, 20, 3)
     assert nets.judge(weights["d"], fine).shape == (2, 1, 5, 10, 1)
-
-
-def test_photograph_lower_than_a_patch_is_refused():
-    pyramid.check_patches(16, (16, 20, 24))
-    with pytest.raises(
-        ValueError, match=r"15 x 24 pixels is 10 x 16 at the .* 11 x 11"
-    ):
-        pyramid.check_patches(15, (16, 20, 24))

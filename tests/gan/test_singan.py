@@ -7,7 +7,7 @@ import tensorflow as tf
 from tests import photographs as small
 from tests.gan.test_internal import ROUNDING, distance
 from tf_metagan.core import rng, tree
-from tf_metagan.gan import pyramid, resampling
+from tf_metagan.gan import pyramid, resampling, scale_sizes
 
 # tf.math.rsqrt in double precision is good to 1e-8.
 ROOT = 1e-6
@@ -277,10 +277,10 @@ def test_grey_photograph():
 
 
 def test_published_sizes():
-    widths = pyramid.widths(
+    widths = scale_sizes.widths(
         250, smallest_size=34, scale_factor=0.75, pyramid_sizes="exact"
     )
-    sizes = pyramid.sizes(187, widths)
+    sizes = scale_sizes.sizes(187, widths)
     assert len(sizes) == 9
     assert sizes[0] == (25, 34)
     assert sizes[-1] == (187, 250)

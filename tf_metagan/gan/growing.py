@@ -12,7 +12,14 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_metagan.core import rng
-from tf_metagan.gan import layers, pyramid, resampling, sample_conv, singan
+from tf_metagan.gan import (
+    layers,
+    pyramid,
+    resampling,
+    sample_conv,
+    scale_sizes,
+    singan,
+)
 from tf_metagan.gan.game import Game
 from tf_metagan.gan.losses import Loss
 from tf_metagan.gan.penalties import Penalty
@@ -53,7 +60,7 @@ def growing_game(
       image_size: width of the photograph in pixels; it may have any height.
       channels: of the photograph.
       width: channels of the features.
-      smallest_size, stages: see `pyramid.dense_widths`.
+      smallest_size, stages: see `scale_sizes.dense_widths`.
       trained_stages: the newest ones that learn; with them the last layer, and
         the first one as long as all stages do.
       stage_rate: factor of the step size from a stage to the one below.
@@ -68,7 +75,7 @@ def growing_game(
       ValueError: sizes that make no pyramid.
     """
     del networks
-    widths = pyramid.dense_widths(
+    widths = scale_sizes.dense_widths(
         image_size, smallest_size=smallest_size, stages=stages
     )
     weights = GrowingWeights(
@@ -165,7 +172,7 @@ class GrowingWeights(NamedTuple):
         height = photographs.shape[1]
         if height is None:
             height = tf.shape(photographs)[1]
-        smallest = pyramid.sizes(height, self.widths)[0]
+        smallest = scale_sizes.sizes(height, self.widths)[0]
         start = pyramid.shrink(photographs, smallest)
         outer = pyramid.layers_of(leaves, "outer/")
         models[0] |= {"head": outer["head"], "start": {"image": start}}

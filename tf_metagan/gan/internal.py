@@ -20,6 +20,7 @@ from tf_metagan.gan import (
     layers,
     pyramid,
     sample_conv,
+    scale_sizes,
 )
 from tf_metagan.gan.game import Game
 from tf_metagan.gan.losses import Loss
@@ -61,7 +62,7 @@ def pyramid_game(
       penalty: added to D's loss.
       image_size: width of photographs in pixels; they may have any height.
       width: channels inside the stacks.
-      smallest_size, scale_factor, pyramid_sizes: see `pyramid.widths`.
+      smallest_size, scale_factor, pyramid_sizes: see `scale_sizes.widths`.
       head_rank, head_hidden: see `heads.init`.
       reconstruction_weight: of the squared error in G's loss.
       noise_amplitude: of scale i >= 1. "moving_average": of the root mean
@@ -94,7 +95,7 @@ def pyramid_game(
     game = PyramidGame(
         weights=weights,
         channels=channels,
-        widths=pyramid.widths(
+        widths=scale_sizes.widths(
             image_size,
             smallest_size=smallest_size,
             scale_factor=scale_factor,

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import tensorflow as tf
 
 from tf_metagan.core import rng, tree
-from tf_metagan.gan import pyramid, sample_conv, single_image
+from tf_metagan.gan import pyramid, sample_conv, scale_sizes, single_image
 from tf_metagan.gan.game import Game, Outcome
 from tf_metagan.gan.losses import Loss
 from tf_metagan.gan.penalties import Penalty
@@ -335,8 +335,8 @@ class PyramidGame(NamedTuple):
     def _sizes(self, vars: Vars, height) -> list[tuple]:
         """Return (h, w) of the scales that there are heads for."""
         if isinstance(height, int):
-            pyramid.check_patches(height, self.widths)
-        found = pyramid.sizes(height, self.widths)
+            scale_sizes.check_patches(height, self.widths)
+        found = scale_sizes.sizes(height, self.widths)
         return found[: pyramid.num_scales(vars.params)]
 
     # After training.
@@ -370,7 +370,7 @@ class PyramidGame(NamedTuple):
                 pyramid.layers_of(memory, f"scale{i}/")
                 for i in range(pyramid.num_scales(vars.params))
             ],
-            sizes=pyramid.sizes(memory["height"], self.widths),
+            sizes=scale_sizes.sizes(memory["height"], self.widths),
             amplitudes=self._amplitudes(vars.state["g"]),
             star=vars.state["g"][_STAR],
             nets=self.arithmetic,

@@ -15,7 +15,13 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tf_metagan.core import rng
-from tf_metagan.gan import layers, pyramid, resampling, sample_conv
+from tf_metagan.gan import (
+    layers,
+    pyramid,
+    resampling,
+    sample_conv,
+    scale_sizes,
+)
 from tf_metagan.gan.game import Game
 from tf_metagan.gan.losses import Loss
 from tf_metagan.gan.penalties import Penalty
@@ -61,7 +67,7 @@ def singan_game(
       channels: of the photograph.
       width: channels inside the stacks of the coarsest scales; doubled every
         four scales up to four times as many.
-      smallest_size, scale_factor, pyramid_sizes: see `pyramid.widths`.
+      smallest_size, scale_factor, pyramid_sizes: see `scale_sizes.widths`.
       reconstruction_weight: of the squared error in G's loss.
       noise_amplitude: see `internal.pyramid_game`.
       dtype: of the weights.
@@ -74,7 +80,7 @@ def singan_game(
       ValueError: sizes that make no pyramid.
     """
     del networks
-    widths = pyramid.widths(
+    widths = scale_sizes.widths(
         image_size,
         smallest_size=smallest_size,
         scale_factor=scale_factor,
