@@ -54,9 +54,9 @@ def algorithm(workload: Workload, *, inner_loop: str = "while"):
     """
     from tf_metagan.algorithms import fomaml, maml, metasgd, reptile
     from tf_metagan.core import inner, optim, rollout
-    from tf_metagan.gan import game, losses, penalties
+    from tf_metagan.gan import duel, losses, penalties
 
-    two = game.two_player(
+    two = duel.two_player(
         networks(workload.width, workload.dtype),
         loss=losses.wasserstein(),
         penalty=penalties.gradient(

@@ -178,7 +178,7 @@ def _draws(run, request: Request) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
     from tf_metagan.core import rng, rollout
-    from tf_metagan.gan import game
+    from tf_metagan.gan import duel
 
     config = run.settings.config
     found = {
@@ -192,10 +192,10 @@ def _draws(run, request: Request) -> dict[str, np.ndarray]:
         adapt = rng.fold(rng.fold(root, 0), rollout._ADAPT, step)
         seed = rng.fold(adapt, 0, 0)
         size = [request.images, config.latent_size]
-        latent.append(rng.normal(rng.fold(seed, game._LATENT), size))
+        latent.append(rng.normal(rng.fold(seed, duel._LATENT), size))
         size = [request.images, 1, 1, 1]
-        mix.append(rng.uniform(rng.fold(seed, game._PENALTY), size))
-    last = rng.fold(rng.fold(root, 1, 0), game._LATENT)
+        mix.append(rng.uniform(rng.fold(seed, duel._PENALTY), size))
+    last = rng.fold(rng.fold(root, 1, 0), duel._LATENT)
     found["latent"], found["mix"] = np.stack(latent), np.stack(mix)
     found["z"] = rng.normal(last, [request.samples, config.latent_size]).numpy()
     found["rate"] = np.float64(config.inner_rate)

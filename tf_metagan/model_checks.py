@@ -24,7 +24,7 @@ NETWORK_SETTINGS = (
 def check_networks(
     generator: keras.Model, discriminator: keras.Model, settings: dict
 ) -> None:
-    """Refuse what cannot play; whether they fit together, `gan.game` checks.
+    """Refuse what cannot play; whether they fit together, `gan.duel` checks.
 
     Args:
       generator: whatever was given.

@@ -135,7 +135,7 @@ ARCHITECTURES = Table(
 GAMES = Table(
     "game",
     {
-        "two_player": "tf_metagan.gan.game:two_player",
+        "two_player": "tf_metagan.gan.duel:two_player",
         "exemplar": "tf_metagan.gan.exemplars:exemplar_game",
         "latent": "tf_metagan.gan.latents:latent_game",
         "labelled": "tf_metagan.gan.labels:labelled_game",

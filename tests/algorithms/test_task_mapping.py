@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests import graphs, problems
 from tf_metagan.architectures import figr_dcgan
-from tf_metagan.gan import game, layers, losses, penalties
+from tf_metagan.gan import duel, layers, losses, penalties
 
 # Sums in another order, and products instead of convolutions, in float64.
 ROUNDING = 1e-12
@@ -41,7 +41,7 @@ def drawn_game():
     x = figr_dcgan.double(x, name="up1", dtype="float64")
     x = layers.BatchNorm(**options("norm1"))(x)
     fake = layers.Up(1, activation="tanh", **options("up2"))(x)
-    return game.two_player(
+    return duel.two_player(
         {
             "d": keras.Model(image, score, name="d"),
             "g": keras.Model(latent, fake, name="g"),
@@ -88,8 +88,8 @@ def slow(*case):
     "algo", [slow(x) if x == "metasgd" else x for x in LEARNING]
 )
 def test_equals_a_loop(algo):
-    duel = problems.game(loss="hinge", penalty="none")
-    check(algo, duel=duel, inner_steps=1)
+    game = problems.game(loss="hinge", penalty="none")
+    check(algo, duel=game, inner_steps=1)
 
 
 @pytest.mark.parametrize("algo", ["reptile", *map(slow, ("fomaml", "maml"))])

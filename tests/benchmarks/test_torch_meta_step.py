@@ -11,7 +11,7 @@ import benchmarks
 from benchmarks import Workload, library_meta_step, meta_step
 from benchmarks import meta_step_contestants as contestants
 from tf_metagan.core import rng, rollout
-from tf_metagan.gan import game
+from tf_metagan.gan import duel
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 if HAS_TORCH:
@@ -59,10 +59,10 @@ def _tensorflow_draws(tasks, workload):
         for place, seed in enumerate((inner, outer)):
             at = (task, step, place)
             latent[at] = rng.normal(
-                rng.fold(seed, game._LATENT), latent[at].shape, tf.float64
+                rng.fold(seed, duel._LATENT), latent[at].shape, tf.float64
             )
             mix[at] = rng.uniform(
-                rng.fold(seed, game._PENALTY), mix[at].shape, tf.float64
+                rng.fold(seed, duel._PENALTY), mix[at].shape, tf.float64
             )
     return latent, mix
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 from tf_metagan.architectures import toy
 from tf_metagan.core import inner, optim, rng, rollout
 from tf_metagan.core.rollout import Task, Turn
+from tf_metagan.gan import duel, losses, penalties
 from tf_metagan.gan import game as games
-from tf_metagan.gan import losses, penalties
 from tf_metagan.types import Vars
 
 RATE = 0.1
@@ -386,7 +386,7 @@ def test_player_alone_moves_as_ever_and_depends_on_itself_only():
 NETWORKS = toy.build(
     image_size=2, channels=1, width=3, latent_size=2, dtype="float64"
 )
-GAME = games.two_player(
+GAME = duel.two_player(
     NETWORKS,
     loss=losses.wasserstein(),
     penalty=penalties.gradient(penalty_weight=10.0, penalty_norm="sample"),

@@ -8,8 +8,7 @@ import tensorflow as tf
 from tests import problems
 from tf_metagan.core import tree
 from tf_metagan.core.rollout import Turn
-from tf_metagan.gan import game as games
-from tf_metagan.gan import losses, penalties
+from tf_metagan.gan import duel, losses, penalties
 
 # A few roundings in double precision.
 EXACT = 1e-14
@@ -347,10 +346,10 @@ def test_detached_leaf_is_refused(algo, adapt):
             name="g",
         ),
     }
-    duel = games.two_player(
+    game = duel.two_player(
         networks, loss=losses.least_squares(), penalty=penalties.none()
     )
-    algorithm = problems.build(algo, duel=duel, adapt=adapt)
+    algorithm = problems.build(algo, duel=game, adapt=adapt)
     learner = problems.learner(algorithm)
     with pytest.raises(ValueError, match=r"d/loose/shift cannot learn"):
         learner.step(problems.tasks(algorithm))

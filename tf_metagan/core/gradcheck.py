@@ -63,17 +63,17 @@ def relative_errors(
     >>> from tf_metagan import registry
     >>> from tf_metagan.algorithms.maml import Maml
     >>> from tf_metagan.core import inner, optim, rollout
-    >>> from tf_metagan.gan import game, losses, penalties
+    >>> from tf_metagan.gan import duel, losses, penalties
     >>> build = registry.find(registry.ARCHITECTURES, "toy")
     >>> size = {"image_size": 2, "channels": 1, "width": 2, "latent_size": 2}
-    >>> duel = game.two_player(
+    >>> game = duel.two_player(
     ...     build(**size, dtype="float64"),
     ...     loss=losses.non_saturating(),
     ...     penalty=penalties.none(),
     ... )
-    >>> rules = dict.fromkeys(duel.players, inner.InnerRule(optim.sgd(), 0.1))
-    >>> turns = (rollout.Turn(duel.players),)
-    >>> maml = Maml(rollout.Rollout(duel, rules, turns), inner_steps=1)
+    >>> rules = dict.fromkeys(game.players, inner.InnerRule(optim.sgd(), 0.1))
+    >>> turns = (rollout.Turn(game.players),)
+    >>> maml = Maml(rollout.Rollout(game, rules, turns), inner_steps=1)
     >>> tasks = random_tasks([2, 2, 1], steps=1)
     >>> errors = relative_errors(maml, maml.init(0), tasks)
     >>> sorted(errors), max(errors.values()) < 1e-6

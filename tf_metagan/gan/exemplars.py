@@ -18,7 +18,8 @@ import keras
 import tensorflow as tf
 
 from tf_metagan.core import rng
-from tf_metagan.gan import game
+from tf_metagan.gan import duel
+from tf_metagan.gan.game import Game
 from tf_metagan.gan.losses import Loss
 from tf_metagan.gan.penalties import Penalty
 from tf_metagan.types import Vars
@@ -35,7 +36,7 @@ def exemplar_game(
     penalty: Penalty,
     wrong_share: float,
     candidates: int = 1,
-) -> game.Game:
+) -> Game:
     """Make the two-player game in which both players see an exemplar.
 
     Args:
@@ -45,7 +46,7 @@ def exemplar_game(
       penalty: added to D's loss.
       wrong_share: of what D is to refuse, the part that is real images of
         other classes, where such images are given; the rest is fakes.
-      candidates: see `game.two_player`; D sees a candidate beside support
+      candidates: see `duel.two_player`; D sees a candidate beside support
         images other than its exemplar.
 
     Returns:
@@ -60,14 +61,14 @@ def exemplar_game(
     packed = _check_networks(networks)
     blank = tuple(networks["g"].input_shape[1][1:])
 
-    def show(vars: Vars, real, others, seed) -> game.Shown:
+    def show(vars: Vars, real, others, seed) -> duel.Shown:
         del vars
         near, far = _offsets(tf.shape(real)[0], seed)
         beside = _companions(real, near, far, packed)
         wrong = None
         if others is not None:
             wrong = tf.concat(_replace_one(beside, others), -1)
-        return game.Shown(tf.concat(beside, -1), real, wrong)
+        return duel.Shown(tf.concat(beside, -1), real, wrong)
 
     def draw(generate, z, exemplars):
         fakes = generate(z, tf.tile(exemplars, [packed, 1, 1, 1]))
@@ -102,12 +103,12 @@ def exemplar_game(
             total += judge(tf.concat([images, *beside[1:]], -1), beside[0])
         return total[:, 0]
 
-    return game.two_player(
+    return duel.two_player(
         networks,
         loss=loss,
         penalty=penalty,
         candidates=candidates,
-        view=game.View(show, draw, recall, remember, rate, wrong_share, packed),
+        view=duel.View(show, draw, recall, remember, rate, wrong_share, packed),
     )._replace(wants_others=wrong_share > 0.0, least_images=2)
 
 

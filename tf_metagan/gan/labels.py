@@ -6,7 +6,7 @@ Source: Mirza and Osindero (2014).
 import keras
 import tensorflow as tf
 
-from tf_metagan.gan import game
+from tf_metagan.gan import duel, game
 from tf_metagan.gan.losses import Loss
 from tf_metagan.gan.penalties import Penalty
 from tf_metagan.types import Vars
@@ -51,14 +51,14 @@ def labelled_game(
     def _unknown(vars: Vars):
         return tf.ones([labels], _dtype(vars)) / labels
 
-    def show(vars: Vars, real, others, seed) -> game.Shown:
+    def show(vars: Vars, real, others, seed) -> duel.Shown:
         del others, seed
-        return game.Shown(real, rows(vars, tf.shape(real)[0]))
+        return duel.Shown(real, rows(vars, tf.shape(real)[0]))
 
-    view = game.ALONE._replace(
+    view = duel.ALONE._replace(
         show=show, recall=lambda vars, seed, n: rows(vars, n)
     )
-    plain = game.two_player(networks, loss=loss, penalty=penalty, view=view)
+    plain = duel.two_player(networks, loss=loss, penalty=penalty, view=view)
     return plain._replace(
         told=told, sample=game.in_batches(plain.sample, _BATCH)
     )

@@ -11,8 +11,7 @@ import tensorflow as tf
 from tf_metagan import registry
 from tf_metagan.architectures import toy
 from tf_metagan.core import functional, rng
-from tf_metagan.gan import game as games
-from tf_metagan.gan import losses, penalties
+from tf_metagan.gan import duel, losses, penalties
 
 SEED = rng.make_seed(5)
 SHAPE = [3, 2, 2, 1]
@@ -39,7 +38,7 @@ def find_penalty(name):
 
 
 def make_game(loss="wasserstein", penalty="gradient", networks=NETWORKS):
-    return games.two_player(
+    return duel.two_player(
         networks,
         loss=registry.find(registry.LOSSES, loss)(),
         penalty=find_penalty(penalty),
@@ -205,7 +204,7 @@ def test_gradients_are_those_of_the_losses(loss, penalty, players):
 
 def test_loss_that_is_not_zero_sum_must_not_share_its_backward_pass():
     game = make_game("non_saturating")
-    wrong = games.two_player(
+    wrong = duel.two_player(
         NETWORKS,
         loss=losses.non_saturating()._replace(zero_sum=1.0),
         penalty=find_penalty("gradient"),
@@ -298,7 +297,7 @@ def test_detached_images_in_the_penalty_are_noticed():
     """With constant interpolates the first gradients stay right."""
     inner = find_penalty("gradient")
     game = make_game()
-    wrong = games.two_player(
+    wrong = duel.two_player(
         NETWORKS,
         loss=losses.wasserstein(),
         penalty=lambda critic, real, fake, seed: inner(
@@ -467,7 +466,7 @@ def test_samples_are_images_of_the_seed():
 
 def test_of_the_candidates_the_one_is_kept_that_d_rates_best():
     game = make_game()
-    choosy = games.two_player(
+    choosy = duel.two_player(
         NETWORKS,
         loss=registry.find(registry.LOSSES, "hinge")(),
         penalty=find_penalty("none"),
@@ -572,6 +571,6 @@ G = model([3], keras.layers.Dense(4), keras.layers.Reshape([2, 2, 1]))
 )
 def test_networks_that_do_not_fit_are_refused(networks, message):
     with pytest.raises(ValueError, match=message):
-        games.two_player(
+        duel.two_player(
             networks, loss=losses.wasserstein(), penalty=penalties.none()
         )
