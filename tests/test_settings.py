@@ -9,7 +9,7 @@ from absl import flags
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tf_metagan import config, fields, registry, settings
+from tf_metagan import config, fields, registry, setting_flags, settings
 
 NUMBERS = registry.Table(
     "number",
@@ -64,9 +64,11 @@ DESCRIBED = fields.describe(Example)
 def read(*argv, environment=None):
     """Return the settings of a command line."""
     values = flags.FlagValues()
-    settings.define_flags(values, Example)
+    setting_flags.define_flags(values, Example)
     assert values(["program", *argv]) == ["program"]
-    return settings.from_flags(values, Example, environment=environment or {})
+    return setting_flags.from_flags(
+        values, Example, environment=environment or {}
+    )
 
 
 def given_settings(**values):
@@ -491,5 +493,5 @@ def test_load_of_a_damaged_file_is_refused(tmp_path, text):
 
 def test_flags_of_training_have_no_clash():
     values = flags.FlagValues()
-    settings.define_flags(values, config.Config)
+    setting_flags.define_flags(values, config.Config)
     assert len(values) == len(fields.describe(config.Config)) + 1  # workdir

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from absl import flags, logging
 
-from tf_metagan import fields, versions
-from tf_metagan import settings as settings_lib
+from tf_metagan import fields, setting_flags, versions
+from tf_metagan.settings import Settings
 
 EXIT_OK = 0
 EXIT_USAGE = 1
@@ -168,12 +168,10 @@ def _import_tensorflow(*, quiet: bool) -> None:
                     sys.stderr.write(line)
 
 
-def _read(
-    command: Command, argv: Sequence[str]
-) -> tuple[settings_lib.Settings[Any], int]:
+def _read(command: Command, argv: Sequence[str]) -> tuple[Settings[Any], int]:
     values = flags.FlagValues()  # type: ignore[no-untyped-call]
-    settings_lib.define_flags(values, command.settings)
-    settings_lib.define_flags(values, _Common)
+    setting_flags.define_flags(values, command.settings)
+    setting_flags.define_flags(values, _Common)
     words = _parse(values, [command.module, *argv])[1:]
     if words:
         raise ValueError(
@@ -182,10 +180,8 @@ def _read(
         )
     # Other libraries read the flags of the process, of which there are none.
     flags.FLAGS.mark_as_parsed()
-    common = settings_lib.from_flags(values, _Common).config
-    found: settings_lib.Settings[Any] = settings_lib.from_flags(
-        values, command.settings
-    )
+    common = setting_flags.from_flags(values, _Common).config
+    found: Settings[Any] = setting_flags.from_flags(values, command.settings)
     return found, common.verbosity
 
 
