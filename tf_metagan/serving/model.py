@@ -339,9 +339,10 @@ class Endpoint(abc.ABC):
     def _seed(self, seed: Any) -> tf.Tensor:
         if seed is None:
             seed = self.info["defaults"]["seed"]
-        if isinstance(seed, int):
-            seed = (0, seed)
-        return tf.convert_to_tensor(seed, tf.int64)
+        seed = tf.convert_to_tensor(seed, tf.int64)
+        if seed.shape.rank == 0:
+            seed = tf.stack([tf.zeros_like(seed), seed])
+        return seed
 
 
 def _floats(image: Any) -> tf.Tensor:
