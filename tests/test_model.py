@@ -696,6 +696,18 @@ def test_compile_refuses_what_has_no_effect():
         gan.fit(make_tasks(), steps_per_epoch=1)
 
 
+def test_settings_are_for_players_that_compile_does_not_name_too():
+    sizes = {"image_size": 16, "width": 2, "latent_size": 3}
+    gan = MetaGAN(algorithm="latent", inner_steps=1, outer_rate=0.5, **sizes)
+    sgd = keras.optimizers.SGD
+    gan.compile(sgd(0.25), sgd(0.25))
+    rates = [
+        float(getattr(gan, f"{player}_optimizer").learning_rate.numpy())
+        for player in ("d", "g", "mlp", "mlp_cls")
+    ]
+    assert rates == [0.25, 0.25, 0.5, 0.5]
+
+
 def test_scratch_adapts_without_compile():
     gan = make_gan("scratch")
     assert gan.adapt(IMAGES).sample(2).shape == (2, 4, 4, 1)

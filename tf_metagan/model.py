@@ -249,6 +249,7 @@ class MetaGAN(keras.Model):
             chosen = {n: keras.optimizers.get(x) for n, x in chosen.items()}
         model_checks.check_optimizers(
             chosen,
+            players=self._rule.game.players,
             learned_inner=self._variables_of_players().inner,
             settings=self._optimizer_settings.intersection(
                 self._settings.given

@@ -128,20 +128,23 @@ def check_learns(rule) -> None:
 def check_optimizers(
     chosen: Mapping[str, keras.Optimizer | None],
     *,
-    learned_inner: Mapping,
+    players: Iterable[str],
+    learned_inner: Iterable[str],
     settings: Collection[str],
 ) -> None:
     """Refuse optimizers, or settings of optimizers, that have no effect.
 
     Args:
       chosen: {"d_optimizer", "d_rate_optimizer", ...: optimizer or None}.
-      learned_inner: by the players whose inner optimiser learns something.
+      players: all that the game has, whether `chosen` names them or not.
+      learned_inner: the players whose inner optimiser learns something.
       settings: names of the settings given for optimizers.
 
     Raises:
       ValueError: one has none, or is shared by several players.
     """
-    names = [n for n in chosen if n[0] in learned_inner or "rate" not in n]
+    names = [f"{p}_optimizer" for p in players]
+    names += [f"{p}_rate_optimizer" for p in learned_inner]
     idle = [n for n, x in chosen.items() if x is not None and n not in names]
     if idle:
         raise ValueError(
@@ -149,7 +152,7 @@ def check_optimizers(
             "and statistics of this model are not learned. Leave it out, "
             "or use MetaGAN(..., learned_rates='weight')."
         )
-    if settings and all(chosen[n] is not None for n in names):
+    if settings and all(chosen.get(n) is not None for n in names):
         raise ValueError(
             f"the settings {', '.join(sorted(settings))} have no effect: "
             "compile() got all optimizers they are for. Give either the "
